@@ -1,0 +1,20 @@
+/** Scopes (RFC 6749 §3.3): a set of case-sensitive names, written with single spaces, kept in the order granted. */
+
+const NAME = /^[\x21\x23-\x5b\x5d-\x7e]{1,128}$/
+/** More scopes than this in one request is refused. */
+export const MAX_SCOPES = 64
+
+/** The names in a scope parameter without repeats, or undefined when it is malformed or too long. */
+export function parseScope(text: string): readonly string[] | undefined {
+  if (text === '') return []
+  const names = text.split(' ')
+  if (names.length > MAX_SCOPES || !names.every((name) => NAME.test(name))) return undefined
+  return [...new Set(names)]
+}
+
+export const formatScope = (names: readonly string[]): string => names.join(' ')
+
+/** Whether every one of `inner` is in `outer`. */
+export function isSubset(inner: readonly string[], outer: readonly string[]): boolean {
+  return inner.every((name) => outer.includes(name))
+}
