@@ -28,18 +28,27 @@ export type RefusalCode =
   | 'not_found'
   | 'conflict'
 
+/** One member of a request that will not do: which, and why. Never what it held. */
+export interface RefusalDetail {
+  readonly path: string
+  readonly message: string
+}
+
 /** An expected no. `code` goes to the wire; `reason` to log, metric and audit, and as a stable `reason` member to the client. */
 export class Refusal extends Error {
   readonly code: RefusalCode
   readonly reason: string
   /** Seconds after which trying again makes sense, for `slow_down`. */
   readonly retryAfterSeconds: number | undefined
-  constructor(code: RefusalCode, reason: string, retryAfterSeconds?: number) {
+  /** For requests of many members: which of them were wrong. Goes to the wire. */
+  readonly details: readonly RefusalDetail[]
+  constructor(code: RefusalCode, reason: string, retryAfterSeconds?: number, details: readonly RefusalDetail[] = []) {
     super(`${code}: ${reason}`)
     this.name = 'Refusal'
     this.code = code
     this.reason = reason
     this.retryAfterSeconds = retryAfterSeconds
+    this.details = details
   }
 }
 
@@ -57,7 +66,11 @@ export class Fault extends Error {
   }
 }
 
-export const refusal = (code: RefusalCode, reason: string, retryAfterSeconds?: number): Refusal =>
-  new Refusal(code, reason, retryAfterSeconds)
+export const refusal = (
+  code: RefusalCode,
+  reason: string,
+  retryAfterSeconds?: number,
+  details?: readonly RefusalDetail[],
+): Refusal => new Refusal(code, reason, retryAfterSeconds, details)
 export const fault = (code: FaultCode, options?: { cause?: unknown; retryAfterSeconds?: number }): Fault =>
   new Fault(code, options)

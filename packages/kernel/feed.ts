@@ -53,6 +53,3 @@ export interface SnapshotPayload {
 
 /** One snapshot record: key 16 bytes, cutoff milliseconds 6 bytes big-endian, drop-after seconds 5 bytes big-endian. */
 export const RECORD_BYTES = 27
-
-/** SSE event names on `GET /feed/stream`. `reset` tells a reader that its place is gone: take the snapshot again. */
-export type StreamEvent = 'batch' | 'reset'

@@ -84,3 +84,27 @@ export function isUuidV7(text: string): boolean {
 export function idTimeMs(id: string): number {
   return Number.parseInt(id.slice(0, 8), 16) * 65536 + Number.parseInt(id.slice(9, 13), 16)
 }
+
+/**
+ * Both at once, in one pass: the millisecond of a UUIDv7 in the form we write, or -1 for any other text. For the validator's first
+ * sight of a token, where each microsecond counts.
+ */
+export function uuidV7TimeMs(text: string): number {
+  if (text.length !== 36) return -1
+  let timeMs = 0
+  for (let i = 0; i < 36; i++) {
+    const code = text.charCodeAt(i)
+    if (i === 8 || i === 13 || i === 18 || i === 23) {
+      if (code !== HYPHEN) return -1
+      continue
+    }
+    const value = code >= 48 && code <= 57 ? code - 48 : code >= 97 && code <= 102 ? code - 87 : -1
+    if (value < 0) return -1
+    if (i < 13) timeMs = timeMs * 16 + value
+    else if (i === 14 && value !== 7) return -1
+    else if (i === 19 && (value & 0xc) !== 0x8) return -1
+  }
+  return timeMs
+}
+
+const HYPHEN = 45

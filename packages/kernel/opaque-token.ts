@@ -5,6 +5,7 @@
 import { concat, fromBase64Url, toBase64Url } from './bytes.ts'
 
 export const PREFIXES = {
+  access_token: 'sga_',
   refresh_token: 'sgr_',
   api_key: 'sgk_',
   authorization_code: 'sgc_',
@@ -22,10 +23,14 @@ export function encodeOpaque(kind: OpaqueKind, payload: Uint8Array): string {
   return PREFIXES[kind] + toBase64Url(concat(payload, tail))
 }
 
-/** The payload, or undefined for anything torn, mistyped or of another kind. At most 512 characters are looked at. */
+/** The longest texts that are looked at, in characters. An access token may have a whole JWT within, which has 8192 at most. */
+const MAX_CHARS = 512
+const MAX_ACCESS_TOKEN_CHARS = 11_264
+
+/** The payload, or undefined for anything torn, mistyped, too long or of another kind. */
 export function decodeOpaque(kind: OpaqueKind, token: string): Uint8Array | undefined {
   const prefix = PREFIXES[kind]
-  if (token.length > 512 || !token.startsWith(prefix)) return undefined
+  if (token.length > (kind === 'access_token' ? MAX_ACCESS_TOKEN_CHARS : MAX_CHARS) || !token.startsWith(prefix)) return undefined
   const bytes = fromBase64Url(token.slice(prefix.length))
   if (bytes === undefined || bytes.length < 5) return undefined
   const payload = bytes.subarray(0, bytes.length - 4)

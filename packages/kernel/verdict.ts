@@ -20,6 +20,7 @@ export type DenyReason =
   | 'use_dpop_nonce'
   | 'proof_replayed'
   | 'stale'
+  | 'overloaded'
   | 'insufficient_scope'
   | 'insufficient_user_authentication'
 
