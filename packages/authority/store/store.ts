@@ -29,6 +29,7 @@ export interface Store {
   readonly sessions: SessionLookups
   readonly devices: DeviceLookups
   readonly families: FamilyLookups
+  readonly codes: CodeLookups
   readonly consents: ConsentLookups
   readonly apiKeys: ApiKeyLookups
   readonly interactions: InteractionLookups
@@ -49,6 +50,8 @@ export interface Store {
 export interface Tx {
   /** The store's clock at the start of this commit, epoch milliseconds. */
   readonly nowMs: number
+  /** The latest time that any commit with an audit event was made at: ahead of `nowMs` when the clock was set back since. 0 at first. */
+  latestMs(): Promise<number>
   readonly clients: ClientTransitions
   readonly resources: ResourceTransitions
   readonly subjects: SubjectTransitions
@@ -130,10 +133,15 @@ export interface ClientTransitions {
   find(id: ClientId): Promise<ClientRecord | undefined>
   /** False when the id is taken. */
   create(client: ClientRecord): Promise<boolean>
-  /** Replaces everything but id, standing and createdAt. False when there is none. */
-  update(client: ClientRecord): Promise<boolean>
+  /**
+   * Replaces everything but id, standing and createdAt. False when there is none or, given `before`, when what it replaces is not
+   * as it stood there: somebody else changed it meanwhile.
+   */
+  update(client: ClientRecord, before?: ClientRecord): Promise<boolean>
   delete(id: ClientId): Promise<boolean>
   changeStanding(id: ClientId, change: StandingChange): Promise<boolean>
+  /** Undoes a revocation: `revokedMs` goes back from `made` to `before`. False unless it is `made`: a later one stands. */
+  withdraw(id: ClientId, made: number, before: number): Promise<boolean>
 }
 
 /**
@@ -156,6 +164,8 @@ export interface ResourceRecord {
   readonly scopes: readonly { readonly name: string; readonly description: string }[]
   readonly accessTokenSeconds?: number
   readonly dpopRequired: boolean
+  /** How its access tokens look to clients and to itself; absent: `jwt`. What is opaque can only be introspected. */
+  readonly tokenFormat?: 'jwt' | 'opaque'
   readonly createdAt: number
 }
 export interface ResourceLookups {
@@ -205,11 +215,18 @@ export interface SubjectTransitions {
   find(id: SubjectId): Promise<SubjectRecord | undefined>
   /** False when the id or the username is taken. */
   create(subject: SubjectRecord): Promise<boolean>
-  /** Replaces username, claims and roles. */
-  update(subject: SubjectRecord): Promise<boolean>
+  /**
+   * Replaces username, claims and roles. False when there is none, when the username is taken or, given `before`, when what it
+   * replaces is not as it stood there.
+   */
+  update(subject: SubjectRecord, before?: SubjectRecord): Promise<boolean>
   setPassword(id: SubjectId, passwordHash: string | undefined): Promise<boolean>
   changeStanding(id: SubjectId, change: StandingChange): Promise<boolean>
+  /** Undoes a revocation: `revokedMs` goes back from `made` to `before`. False unless it is `made`: a later one stands. */
+  withdraw(id: SubjectId, made: number, before: number): Promise<boolean>
   delete(id: SubjectId): Promise<boolean>
+  /** As this transaction sees them. */
+  passkeys(id: SubjectId): Promise<readonly PasskeyRecord[]>
   addPasskey(passkey: PasskeyRecord): Promise<boolean>
   /** Records a use; false when the counter did not rise although it must (WebAuthn §6.1.1). */
   usePasskey(id: string, counter: number, usedAt: number): Promise<boolean>
@@ -238,8 +255,14 @@ export interface SessionLookups {
 }
 export interface SessionTransitions {
   create(session: SessionRecord): Promise<void>
-  /** A stronger or newer sign-in in the same session. */
-  reauthenticate(id: SessionId, proof: { authAt: number; acr: string; amr: readonly string[] }): Promise<boolean>
+  /**
+   * A stronger or newer sign-in in the same session. The cookie's secret changes with it (`secretHash`), so that whoever
+   * held the old cookie does not gain by it. False unless active.
+   */
+  reauthenticate(
+    id: SessionId,
+    proof: { authAt: number; acr: string; amr: readonly string[]; secretHash: Uint8Array },
+  ): Promise<boolean>
   touch(id: SessionId, idleExpiresAt: number): Promise<boolean>
   changeStanding(id: SessionId, change: StandingChange): Promise<boolean>
 }
@@ -299,9 +322,14 @@ export interface FamilyRecord {
   /** Version of the ring key that the previous generation's tag was made with. */
   readonly previousRing: number
   readonly rotatedAtMs: number
-  /** Grace answers given for the current generation so far. */
+  /** Grace answers given for the current generation so far. `rotate` sets it to 0. */
   readonly graceCount: number
-  /** Generations in a row that needed a grace answer; `foreignRun` counts those whose asker looked different. */
+  /** Whether one of them went to an asker that looked different from the one that rotated. `rotate` sets it to false. */
+  readonly graceForeign: boolean
+  /**
+   * Generations in a row, right before the current one, that needed a grace answer; `foreignRun` counts those where one
+   * went to an asker that looked different. Only `rotate` changes them, to the values it is given.
+   */
   readonly graceRun: number
   readonly foreignRun: number
   /** 8 bytes: keyed digest of network and agent of the last refresh, to compare, not to read. */
@@ -342,9 +370,14 @@ export interface FamilyTransitions {
   create(family: FamilyRecord): Promise<void>
   /** Compare-and-set from `spent` to `spent + 1`. One of any number of concurrent callers wins. */
   rotate(rotation: Rotation): Promise<boolean>
-  /** Counts a grace answer; false when the family moved on, is not active, or `graceCount` is not `counted` any more. */
+  /**
+   * Adds 1 to `graceCount`, and sets `graceForeign` when `foreign`. False, and nothing changed, when `generation` is not the
+   * current one any more, the family is not active, or `graceCount` has reached `limit`.
+   */
   countGrace(grace: { id: FamilyId; generation: number; limit: number; foreign: boolean }): Promise<boolean>
   changeStanding(id: FamilyId, change: StandingChange): Promise<boolean>
+  /** Its status as this transaction sees it; undefined when there is no such family. */
+  status(id: FamilyId): Promise<Status | undefined>
 }
 
 // ── Authorization codes and other single-use handles ───────────────────────────────────────────────────────────────
@@ -359,6 +392,14 @@ export interface CodeRecord {
   /** What must end if it is used twice. */
   readonly family?: FamilyId
   readonly expiresAt: number
+}
+export interface CodeLookups {
+  /** The handle as it stands, unspent or spent; nothing changes. Undefined when unknown or expired. */
+  find(
+    hash: Uint8Array,
+    purpose: CodePurpose,
+    nowAt: number,
+  ): Promise<{ readonly spent: boolean; readonly code: CodeRecord } | undefined>
 }
 export interface CodeTransitions {
   create(code: CodeRecord): Promise<void>
@@ -385,6 +426,8 @@ export interface ConsentLookups {
 }
 export interface ConsentTransitions {
   put(consent: ConsentRecord): Promise<void>
+  /** Whether there is one. It cannot be deleted until this transaction has ended. */
+  hold(subject: SubjectId, client: ClientId): Promise<boolean>
   delete(subject: SubjectId, client: ClientId): Promise<boolean>
 }
 
@@ -527,14 +570,30 @@ export interface RevocationLookups {
   snapshot(nowAt: number): Promise<{ head: LogHead; entries: readonly Revocation[] }>
   /** Entries for one key, newest first, at most 100. */
   ofKey(key: Uint8Array): Promise<readonly LogEntry[]>
+  /** When the earliest deferred cutoff is due, epoch milliseconds; undefined when there is none. */
+  nextDue(): Promise<number | undefined>
 }
 export interface RevocationTransitions {
   head(): Promise<LogHead>
   /** Appends. `seq` of the returned object is set when the commit is acknowledged. */
   append(entry: Omit<LogEntry, 'seq' | 'epoch' | 'atMs'>): { seq: number; epoch: string }
   ofKey(key: Uint8Array): Promise<readonly LogEntry[]>
-  /** Starts a new numbering with a new salt; the old log is dropped and the given entries begin the new one. */
+  /**
+   * Starts a new numbering with a new salt; the old log is dropped and the given entries begin the new one. Held to the head
+   * that `head` gave to this work: when it has moved since, the work runs again, so that whoever carries a log over
+   * can look whether something came meanwhile.
+   */
   newEpoch(epoch: string, salt: Salt, entries: readonly Omit<LogEntry, 'seq' | 'epoch' | 'atMs'>[]): Promise<void>
+  /** Remembers a cutoff to be made later (REV-12). Once per `dueMs` and family; the larger cutoff is kept. */
+  defer(cutoff: DeferredCutoff): Promise<void>
+  /** Takes out at most `limit` (≤ 500) that are due at `nowMs`, earliest first. No two transactions get the same one. */
+  takeDue(nowMs: number, limit: number): Promise<readonly DeferredCutoff[]>
+}
+/** A cutoff on a family that is to be made when its drain is over. */
+export interface DeferredCutoff {
+  readonly dueMs: number
+  readonly family: FamilyId
+  readonly cutoffMs: number
 }
 
 // ── Audit, meta ────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -1,0 +1,228 @@
+/** The revocation log and the audit record. */
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { batchHash, eventsRoot, GENESIS, splitEvents } from '@signet/kernel/audit-entry.ts'
+import { equalBytes } from '@signet/kernel/bytes.ts'
+import type { FamilyId } from '@signet/kernel/ids.ts'
+import { sha256 } from '../../surroundings.ts'
+import type { LogEntry, Store } from '../store.ts'
+import { anEntry, anEvent, bytes, id, NOW_AT, NOW_MS } from './samples.contract.ts'
+
+export function logContract(given: () => Store): void {
+  test('revocations are numbered densely in the order of their commits, and each caller learns its own number', async () => {
+    const store = given()
+    const before = await store.revocations.head()
+    const append = (n: number) =>
+      store.transact(async (tx) => {
+        const { epoch } = await tx.revocations.head()
+        const places = Array.from({ length: 1 + (n % 3) }, () => tx.revocations.append(anEntry({ reason: `r${n}` })))
+        return { n, epoch, places }
+      })
+    const answers = await Promise.all(Array.from({ length: 90 }, (_, n) => append(n)))
+    const places = answers.flatMap(({ n, places }) => places.map((place) => ({ ...place, n })))
+    const { seq, epoch } = await store.revocations.head()
+    assert.equal(seq, before.seq + 180)
+    assert.deepEqual(
+      places.map((place) => place.seq).sort((a, b) => a - b),
+      Array.from({ length: 180 }, (_, n) => before.seq + n + 1),
+    )
+    const entries = await readAll(store, before.seq)
+    for (const place of places) {
+      const entry = entries[place.seq - before.seq - 1]
+      assert.deepEqual([entry?.seq, entry?.epoch, entry?.reason], [place.seq, epoch, `r${place.n}`])
+    }
+  })
+
+  test('an entry comes back as it was appended', async () => {
+    const store = given()
+    const entry = anEntry({ kind: 'key', reason: 'key_compromised', actor: 'operator:ö' })
+    const place = await store.transact(async (tx) => tx.revocations.append(entry))
+    const [found] = await store.revocations.after(place.seq - 1, 5)
+    assert.deepEqual({ ...found, atMs: 0 }, { ...entry, seq: place.seq, epoch: place.epoch, atMs: 0 })
+    assert.ok(Math.abs((found as LogEntry).atMs - (await store.now())) < 60_000)
+    await store.transact(async (tx) => tx.revocations.append({ ...entry, cutoffMs: NOW_MS + 9000 }))
+    assert.deepEqual(
+      (await store.revocations.ofKey(entry.key)).map((e) => e.cutoffMs),
+      [NOW_MS + 9000, NOW_MS + 2000],
+    )
+    assert.equal((await store.transact((tx) => tx.revocations.ofKey(entry.key))).length, 2)
+    assert.deepEqual(await store.revocations.ofKey(bytes(16)), [])
+  })
+
+  test('a work that throws leaves nothing in the log, and no hole', async () => {
+    const store = given()
+    const { seq } = await store.revocations.head()
+    const answers = await Promise.allSettled(
+      Array.from({ length: 20 }, (_, n) =>
+        store.transact(async (tx) => {
+          tx.revocations.append(anEntry())
+          await tx.meta.put('touched', String(n))
+          if (n % 4 === 0) throw new Error('no')
+        }),
+      ),
+    )
+    assert.equal(answers.filter((answer) => answer.status === 'rejected').length, 5)
+    assert.equal((await store.revocations.head()).seq, seq + 15)
+    assert.equal((await readAll(store, seq)).length, 15)
+  })
+
+  test('a snapshot holds all that is needed up to its head, while others append', async () => {
+    const store = given()
+    const start = await store.revocations.head()
+    let going = true
+    const appending = (async () => {
+      while (going) await Promise.all([1, 2, 3].map(() => store.transact(async (tx) => tx.revocations.append(anEntry()))))
+    })()
+    for (let n = 0; n < 10; n++) {
+      const { head, entries } = await store.revocations.snapshot(NOW_AT)
+      const log = (await readAll(store, 0)).filter((entry) => entry.seq <= head.seq && entry.dropAfter > NOW_AT)
+      assert.ok(head.seq >= start.seq)
+      assert.deepEqual(
+        entries.map(({ key, cutoffMs }) => [Buffer.from(key).toString('hex'), cutoffMs]),
+        log.map(({ key, cutoffMs }) => [Buffer.from(key).toString('hex'), cutoffMs]),
+      )
+    }
+    going = false
+    await appending
+    assert.deepEqual((await store.revocations.snapshot(NOW_AT + 10_000_000)).entries, [])
+  })
+
+  test('a deferred cutoff is taken out once, when it is due, earliest first', async () => {
+    const store = given()
+    const families = Array.from({ length: 6 }, () => id<FamilyId>())
+    await store.transact(async (tx) => {
+      for (const [n, family] of families.entries()) await tx.revocations.defer({ dueMs: 1000 - n, family, cutoffMs: n })
+      await tx.revocations.defer({ dueMs: 995, family: families[5] as FamilyId, cutoffMs: 50 })
+      await tx.revocations.defer({ dueMs: 995, family: families[5] as FamilyId, cutoffMs: 40 })
+    })
+    assert.equal(await store.revocations.nextDue(), 995)
+    assert.deepEqual(await store.transact((tx) => tx.revocations.takeDue(994, 10)), [])
+    const taken = (await Promise.all([3, 3, 3].map((n) => store.transact((tx) => tx.revocations.takeDue(999, n))))).flat()
+    assert.deepEqual(new Set(taken.map((cutoff) => cutoff.family)), new Set(families.slice(1)))
+    assert.equal(taken.length, 5)
+    assert.equal(taken.find((cutoff) => cutoff.dueMs === 995)?.cutoffMs, 50)
+    assert.deepEqual(await store.transact((tx) => tx.revocations.takeDue(1000, 10)), [
+      { dueMs: 1000, family: families[0], cutoffMs: 0 },
+    ])
+    assert.equal(await store.revocations.nextDue(), undefined)
+  })
+
+  test('a new epoch replaces the log, and a work that had read the old head begins again', async () => {
+    const store = given()
+    const old = await store.transact(async (tx) => tx.revocations.append(anEntry()))
+    const salt = { version: 7, bytes: bytes(16) }
+    const carried = [anEntry({ reason: 'carried' }), anEntry()]
+    const seen: string[] = []
+    const late = (n: number) =>
+      store.transact(async (tx) => {
+        const head = await tx.revocations.head()
+        seen.push(head.epoch)
+        return { under: head.epoch, place: tx.revocations.append(anEntry({ reason: `late ${n}` })) }
+      })
+    const renew = store.transact(async (tx) => {
+      await tx.revocations.head()
+      await tx.revocations.newEpoch('epoch-two', salt, carried)
+    })
+    const answers = await Promise.all([late(0), late(1), renew.then(() => late(2)), late(3)])
+    const head = await store.revocations.head()
+    assert.deepEqual([head.epoch, head.floor, head.salt], ['epoch-two', 0, salt])
+    const log = await readAll(store, 0)
+    assert.deepEqual(
+      log.slice(0, 2).map((entry) => entry.reason),
+      ['carried', carried[1]?.reason],
+    )
+    assert.deepEqual(
+      log.map((entry) => entry.seq),
+      Array.from({ length: head.seq }, (_, n) => n + 1),
+    )
+    // Whoever made a key under a salt has its entry in the log of that salt.
+    for (const { under, place } of answers) assert.equal(place.epoch, under)
+    for (const { place } of answers.filter((answer) => answer.under === 'epoch-two'))
+      assert.ok(log.some((entry) => entry.seq === place.seq))
+    assert.equal((await store.revocations.ofKey(carried[0]?.key as Uint8Array)).length, 1)
+    assert.notEqual(old.epoch, 'epoch-two')
+  })
+
+  test('every commit with events is one link, and each chain proves by the kernel that nothing is missing', async () => {
+    const store = given()
+    const marks = Array.from({ length: 120 }, (_, n) => `mark-${n}-${Buffer.from(bytes(3)).toString('hex')}`)
+    await Promise.allSettled(
+      marks.map((mark, n) =>
+        store.transact(async (tx) => {
+          tx.audit(anEvent({ detail: { mark, text: 'line\nbreak, "quote", ü' } }))
+          if (n % 10 === 0) throw new Error('no')
+          if (n % 7 === 0) tx.audit(anEvent({ detail: { second: mark } }))
+          await tx.meta.put('audited', mark)
+        }),
+      ),
+    )
+    const found = new Map<string, number>()
+    for (const chain of await store.audit.chains()) {
+      let previous: Uint8Array = GENESIS
+      let index = 0
+      for (let from = 1; ; from = index + 1) {
+        const batches = await store.audit.batches(chain.chain, from, 3)
+        if (batches.length === 0) break
+        for (const batch of batches) {
+          const events = splitEvents(batch.events)
+          assert.deepEqual([batch.index, batch.count], [++index, events.length])
+          assert.ok(equalBytes(batch.previous, previous))
+          const hash = batchHash(sha256, { ...batch, root: eventsRoot(sha256, events) })
+          assert.ok(equalBytes(hash, batch.hash))
+          previous = hash
+          for (const event of events) {
+            const { detail } = JSON.parse(event)
+            if (detail?.mark) found.set(detail.mark, (found.get(detail.mark) ?? 0) + 1)
+          }
+        }
+      }
+      assert.equal(index, chain.index)
+      assert.ok(equalBytes(previous, chain.hash))
+    }
+    for (const [n, mark] of marks.entries()) assert.equal(found.get(mark) ?? 0, n % 10 === 0 ? 0 : 1, mark)
+  })
+
+  test('a search finds by text and time, page by page', async () => {
+    const store = given()
+    const mark = `findable-${Buffer.from(bytes(5)).toString('hex')}`
+    for (let n = 0; n < 5; n++) await store.transact(async (tx) => tx.audit(anEvent({ ids: { mark, n: String(n) } })))
+    await store.transact(async (tx) => tx.audit(anEvent()))
+    const toMs = (await store.now()) + 60_000
+    const all = await store.audit.search({ text: mark, fromMs: 0, toMs, limit: 100 })
+    assert.deepEqual(
+      all.map((batch) => JSON.parse(batch.events)[0].ids.n),
+      ['0', '1', '2', '3', '4'],
+    )
+    const paged: string[] = []
+    for (let after: { atMs: number; chain: string; index: number } | undefined; ; ) {
+      const page = await store.audit.search({ text: mark, fromMs: 0, toMs, limit: 2, ...(after ? { after } : {}) })
+      if (page.length === 0) break
+      paged.push(...page.map((batch) => JSON.parse(batch.events)[0].ids.n))
+      after = page.at(-1)
+    }
+    assert.deepEqual(paged, ['0', '1', '2', '3', '4'])
+    assert.deepEqual(await store.audit.search({ text: mark, fromMs: toMs, toMs: toMs + 1, limit: 5 }), [])
+    assert.deepEqual(await store.audit.search({ text: "%' or 1=1", fromMs: 0, toMs, limit: 5 }), [])
+    assert.ok((await store.audit.search({ fromMs: 0, toMs, limit: 500 })).length >= 6)
+  })
+
+  test('checkpoints are kept in order', async () => {
+    const store = given()
+    await store.transact((tx) => tx.meta.addCheckpoint(5, 'first'))
+    await store.transact((tx) => tx.meta.addCheckpoint(6, 'second'))
+    assert.deepEqual(await store.audit.checkpoints(), [
+      { atMs: 5, note: 'first' },
+      { atMs: 6, note: 'second' },
+    ])
+  })
+}
+
+export async function readAll(store: Store, after: number): Promise<LogEntry[]> {
+  const entries: LogEntry[] = []
+  for (let seq = after; ; ) {
+    const page = await store.revocations.after(seq, 50)
+    if (page.length === 0) return entries
+    entries.push(...page)
+    seq = page.at(-1)?.seq as number
+  }
+}

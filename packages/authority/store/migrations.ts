@@ -1,0 +1,68 @@
+/**
+ * The schema's versions. Each runs once, in order, under a lock, in the transaction that records it; a version that was
+ * changed after it ran, or that this program does not know, stops the start.
+ */
+import { sha256 } from '../surroundings.ts'
+import { first } from './migrations/0001-first.ts'
+
+const MIGRATIONS: readonly { readonly version: number; readonly sql: string }[] = [{ version: 1, sql: first }]
+
+export const SCHEMA_VERSION = MIGRATIONS.length
+
+/** What the engine gives: one statement at a time, already inside a transaction that nobody else can have open. */
+interface Migrator {
+  readonly words: Readonly<Record<string, string>>
+  run(sql: string): Promise<void>
+  applied(): Promise<readonly { readonly version: number; readonly checksum: string }[]>
+  record(version: number, checksum: string): Promise<void>
+}
+
+export const MIGRATIONS_TABLE = `create table if not exists schema_migrations (
+  version integer not null primary key, checksum text not null, at_ms bigint not null)`
+
+export async function migrate(migrator: Migrator): Promise<void> {
+  const applied = new Map((await migrator.applied()).map((row) => [row.version, row.checksum]))
+  const newest = Math.max(0, ...applied.keys())
+  if (newest > SCHEMA_VERSION) {
+    throw new SchemaMismatch(
+      `the store has schema version ${newest}, this program knows ${SCHEMA_VERSION}: start a newer program`,
+    )
+  }
+  for (const { version, sql } of MIGRATIONS) {
+    const checksum = checksumOf(sql)
+    const found = applied.get(version)
+    if (found === checksum) continue
+    if (found !== undefined) {
+      throw new SchemaMismatch(
+        `schema version ${version} ran with checksum ${found}, this program has ${checksum}: the file was changed`,
+      )
+    }
+    if (version < newest) throw new SchemaMismatch(`schema version ${version} is missing although ${newest} has run`)
+    for (const statement of statements(sql, migrator.words)) await migrator.run(statement)
+    await migrator.record(version, checksum)
+  }
+}
+
+/** The store was made by another program than this one: an operator must look. */
+class SchemaMismatch extends Error {
+  constructor(message: string) {
+    super(message)
+    this.name = 'SchemaMismatch'
+  }
+}
+
+function checksumOf(sql: string): string {
+  return Buffer.from(sha256(sql)).toString('hex')
+}
+
+function statements(sql: string, words: Migrator['words']): string[] {
+  const written = sql.replace(/\{(\w+)\}/g, (_, word: string) => {
+    const meaning = words[word]
+    if (meaning === undefined) throw new Error(`no meaning for {${word}}`)
+    return meaning
+  })
+  return written
+    .split(';')
+    .map((statement) => statement.trim())
+    .filter((statement) => statement !== '')
+}

@@ -1,0 +1,241 @@
+/**
+ * One connection to PostgreSQL, pipelined: statements are sent as they come and answered in order. It connects when it is
+ * first needed and again after it broke, and accepts only a server that can write and keeps what it acknowledges.
+ */
+
+import { type Fault, fault } from '@signet/kernel/errors.ts'
+import { isUuid } from '@signet/kernel/ids.ts'
+import pg from 'pg'
+import type { Dialect, Row, Sql, Value } from './tables/sql.ts'
+
+export const postgresDialect: Dialect = {
+  engine: 'postgres',
+  id: (id) => (id !== undefined && isUuid(id) ? id : null),
+  readId: (value) => value as string,
+  readBytes(value) {
+    const bytes = value as Uint8Array
+    return new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.byteLength)
+  },
+  larger: 'greatest',
+  position: 'strpos',
+  skipLocked: 'for update skip locked',
+  isSubject: (column, parameter) => `${column} = ${parameter}`,
+}
+
+/** Families are updated in place, for which each page keeps some room (heap-only tuples). */
+export const POSTGRES_WORDS: Readonly<Record<string, string>> = {
+  ...{ id: 'uuid', bytes: 'bytea', int: 'bigint', int4: 'integer', int2: 'smallint', text: 'text', name: 'text collate "C"' },
+  ...{ serial: 'integer generated always as identity primary key', sequence: 'bigint not null', subject_tag: 'subject' },
+  ...{ keyed: '', keyed_spare: 'with (fillfactor = 95)', heap: '' },
+}
+
+const CONNECT_MS = 3_000
+/** A statement that takes longer has met a server that hangs; the connection is given up. */
+const STATEMENT_MS = 10_000
+/** A read that failed sooner than this is asked again, once for each connection. */
+const AGAIN_MS = 500
+/** Statements that wait for their answers on one connection. */
+const MAX_OUTSTANDING = 5_000
+const MAX_WARNINGS = 16
+
+export interface Answer {
+  readonly command: string
+  readonly rows: Row[]
+  readonly rowCount: number
+}
+
+/** One connection as it is now. It never becomes another: a transaction that began on it ends with it. */
+export class Session {
+  readonly #client: pg.Client
+  #outstanding = 0
+  /** Warnings that the server gave; whoever commits looks here. */
+  readonly warnings: { code: string; message: string }[] = []
+  constructor(client: pg.Client) {
+    this.#client = client
+    client.on('notice', ({ code = '', message = '' }) => {
+      if (this.warnings.length < MAX_WARNINGS) this.warnings.push({ code, message })
+    })
+  }
+
+  /** Sends one statement; errors come as they are (see `postgresFault`). */
+  async query(text: string, values: readonly Value[] = []): Promise<Answer> {
+    if (this.#outstanding >= MAX_OUTSTANDING) throw fault('overloaded')
+    this.#outstanding++
+    try {
+      const answer = await this.#client.query({ name: nameOf(text), text, values: values as unknown[] })
+      return { command: answer.command, rows: answer.rows, rowCount: answer.rowCount ?? 0 }
+    } finally {
+      this.#outstanding--
+    }
+  }
+
+  end(): Promise<void> {
+    return this.#client.end()
+  }
+
+  /** Breaks it off: `end` would wait for what is still being answered. */
+  destroy(): void {
+    ;(this.#client as unknown as { connection: { stream: { destroy(): void } } }).connection.stream.destroy()
+  }
+}
+
+export class Line {
+  readonly #url: string
+  readonly #statementMs: number
+  #session: Promise<Session> | undefined
+  #closed = false
+  constructor(url: string, statementMs = STATEMENT_MS) {
+    this.#url = url
+    this.#statementMs = statementMs
+  }
+
+  /** One statement that is its own transaction. */
+  async query(text: string, values: readonly Value[] = []): Promise<Answer> {
+    return (await this.session()).query(text, values)
+  }
+
+  /** The connection, made now if there is none. */
+  session(): Promise<Session> {
+    if (this.#closed) return Promise.reject(fault('stopping'))
+    this.#session ??= this.#open().catch((error) => {
+      this.#session = undefined
+      throw error
+    })
+    return this.#session
+  }
+
+  /** Gives the connection up; the next statement makes a new one. */
+  async drop(): Promise<void> {
+    const session = this.#session
+    this.#session = undefined
+    ;(await session?.catch(() => undefined))?.destroy()
+  }
+
+  async close(): Promise<void> {
+    this.#closed = true
+    const session = await this.#session?.catch(() => undefined)
+    await session?.end()
+  }
+
+  async #open(): Promise<Session> {
+    const client = new pg.Client({
+      connectionString: this.#url,
+      pipeline: true,
+      keepAlive: true,
+      connectionTimeoutMillis: CONNECT_MS,
+      statement_timeout: this.#statementMs,
+      query_timeout: this.#statementMs + 1_000,
+      application_name: 'signet',
+      types: { getTypeParser: typeParser },
+    })
+    const session = new Session(client)
+    client.on('error', () => this.#forget(session)) // Unheard, it would end the process.
+    client.on('end', () => this.#forget(session))
+    await client.connect()
+    try {
+      await prepareSession(client)
+    } catch (error) {
+      await client.end().catch(() => undefined)
+      throw error
+    }
+    return session
+  }
+
+  #forget(session: Session): void {
+    const held = this.#session
+    void held?.then(
+      (current) => {
+        if (current === session && this.#session === held) this.#session = undefined
+      },
+      () => undefined,
+    )
+  }
+}
+
+async function prepareSession(client: pg.Client): Promise<void> {
+  const text =
+    "select current_setting('transaction_read_only') as read_only, current_setting('synchronous_commit', true) as durable"
+  const { rows } = await client.query(text)
+  // The truth is on the primary: a standby that answers reads would answer old ones.
+  if (rows[0].read_only === 'on') throw fault('store_read_only')
+  if (rows[0].durable === 'off') await client.query('set synchronous_commit = on')
+}
+
+/** Reads on a few lines in turn. */
+export function readsOn(lines: readonly Pick<Line, 'query'>[]): Sql {
+  let turn = 0
+  const next = async (text: string, values: readonly Value[]) => {
+    const began = performance.now()
+    let tries = 0
+    for (;;) {
+      turn = (turn + 1) % lines.length
+      try {
+        return (await (lines[turn] as Line).query(text, values)).rows
+      } catch (error) {
+        // A read may be asked again: connections that broke while they were idle are noticed only now.
+        const trouble = postgresFault(error)
+        if (trouble === undefined || ++tries > lines.length || performance.now() - began > AGAIN_MS) throw trouble ?? error
+      }
+    }
+  }
+  return {
+    dialect: postgresDialect,
+    read: next,
+    readOne: async (text, values) => (await next(text, values))[0],
+  }
+}
+
+// 64-bit integers come as text by default; ours are times and counts, far below 2⁵³.
+const INT8 = 20
+const typeParser = ((oid: number, format?: 'text' | 'binary') =>
+  oid === INT8 ? Number : pg.types.getTypeParser(oid, format as 'text')) as typeof pg.types.getTypeParser
+
+/** Prepared statements by their text; as many as there are texts in tables/. */
+const names = new Map<string, string>()
+function nameOf(text: string): string {
+  let name = names.get(text)
+  if (name === undefined) {
+    name = `signet_${names.size}`
+    names.set(text, name)
+  }
+  return name
+}
+
+/** SQLSTATE (PostgreSQL manual, appendix A) of an error of the server's; '' for any other. */
+function stateOf(error: unknown): string {
+  const code = (error as { code?: unknown } | null)?.code
+  return typeof code === 'string' && /^[0-9A-Z]{5}$/.test(code) && (error as { severity?: unknown }).severity !== undefined
+    ? code
+    : ''
+}
+
+/** The transaction met another and may simply be tried again. */
+export const isCollision = (error: unknown): boolean => ['40001', '40P01'].includes(stateOf(error))
+/** A unique key was taken meanwhile. */
+export const isTaken = (error: unknown): boolean => stateOf(error) === '23505'
+/** Somebody made the same table in the same moment: its name, its type or its row in the catalogue is there. */
+export const isMade = (error: unknown): boolean => ['23505', '42P07', '42710'].includes(stateOf(error) ?? '')
+/** Only the echo of an earlier error in the same transaction. */
+export const isEcho = (error: unknown): boolean => stateOf(error) === '25P02'
+
+/** The fault that an error of the server's or the network's is; undefined for an error of ours. */
+export function postgresFault(error: unknown): Fault | undefined {
+  const state = stateOf(error)
+  if (state === '25006') return fault('store_read_only', { cause: error })
+  if (state !== '') return TROUBLE.test(state) ? fault('store_unavailable', { cause: error }) : undefined
+  return isNetworkTrouble(error) ? fault('store_unavailable', { cause: error }) : undefined
+}
+
+// Connection, resources, limits, operator, system, internal errors; and a data directory or role that is not there.
+const TROUBLE = /^(08|28|3D|53|54000|55006|57|58|F0|XX)/
+
+function isNetworkTrouble(error: unknown): boolean {
+  if (!(error instanceof Error)) return false
+  if (error.name === 'Fault' || error.name === 'Refusal') return false
+  const code = (error as NodeJS.ErrnoException).code
+  return (typeof code === 'string' && /^E[A-Z]+$/.test(code) && code !== 'ERR_ASSERTION') || DRIVER_TROUBLE.test(error.message)
+}
+
+/** What the driver says, in words alone, when a connection fails. */
+const DRIVER_TROUBLE =
+  /^(Connection terminated|Client (has encountered|was closed)|timeout expired|Query read timeout|The server does not support)/

@@ -1,0 +1,202 @@
+import assert from 'node:assert/strict'
+import { after, test } from 'node:test'
+import { setTimeout as wait } from 'node:timers/promises'
+import { batchHash, eventsRoot, GENESIS, splitEvents } from '@signet/kernel/audit-entry.ts'
+import { equalBytes } from '@signet/kernel/bytes.ts'
+import { Fault } from '@signet/kernel/errors.ts'
+import { startPostgres, type TestPostgres } from '@signet/testkit/postgres.ts'
+import pg from 'pg'
+import { realSurroundings, sha256 } from '../surroundings.ts'
+import { aClient, anEntry, anEvent } from './contract/samples.contract.ts'
+import { openPostgresStore } from './postgres.ts'
+import { storeContract } from './store.contract.ts'
+import type { Store } from './store.ts'
+
+const server = await startPostgres()
+
+if ('skip' in server) test('store contract, postgres', { skip: server.skip }, () => undefined)
+else {
+  after(() => server.stop())
+  storeContract('postgres', async () => {
+    const url = await server.freshDatabase()
+    const open = () => openPostgresStore({ url, surroundings: realSurroundings() })
+    let store = await open()
+    return {
+      get store() {
+        return store
+      },
+      async reopen() {
+        await store.close()
+        store = await open()
+        return store
+      },
+      second: open,
+      close: () => store.close(),
+    }
+  })
+  troubleTests(server)
+}
+
+function troubleTests(server: TestPostgres): void {
+  const given = async () => {
+    const url = await server.freshDatabase()
+    const admin = new pg.Client({ connectionString: url, application_name: 'admin' })
+    await admin.connect()
+    const store = await openPostgresStore({ url, surroundings: realSurroundings() })
+    return { url, admin, store }
+  }
+  const others = "from pg_stat_activity where application_name = 'signet' and datname = current_database()"
+
+  test('connections that are killed under load cost faults, never an acknowledged write, nor a link of the chain', async () => {
+    const { admin, store } = await given()
+    const kept: string[] = []
+    let faults = 0
+    let going = true
+    const load = Array.from({ length: 24 }, async () => {
+      while (going) {
+        const client = aClient()
+        try {
+          const place = await store.transact(async (tx) => {
+            assert.equal(await tx.clients.create(client), true)
+            tx.audit(anEvent({ detail: { client: client.id } }))
+            return tx.revocations.append(anEntry({ target: client.id }))
+          })
+          assert.ok(place.seq > 0)
+          kept.push(client.id)
+        } catch (error) {
+          assert.ok(error instanceof Fault, String(error))
+          faults++
+          await wait(5)
+        }
+      }
+    })
+    for (let n = 0; n < 12; n++) {
+      await wait(60)
+      await admin.query(`select pg_terminate_backend(pid) ${others}`)
+    }
+    going = false
+    await Promise.all(load)
+    assert.ok(faults > 0 && kept.length > 0, `${faults} faults, ${kept.length} kept`)
+    for (const id of kept) assert.ok(await store.clients.find(id as never), id)
+    const audited = await provenEvents(store)
+    assert.deepEqual(
+      kept.filter((id) => !audited.includes(id)),
+      [],
+    )
+    const { rows } = await admin.query(
+      'select count(*)::int as n, max(seq)::int as last, (select seq::int from revocation_head) as head from revocation_log',
+    )
+    assert.equal(rows[0].n, rows[0].last, 'dense')
+    assert.equal(rows[0].head, rows[0].last)
+    const clients = await admin.query('select count(*)::int as n from clients')
+    assert.equal(clients.rows[0].n, rows[0].n, 'a client and its entry are one')
+    assert.equal((await store.health()).writable, true)
+    await store.close()
+    await admin.end()
+  })
+
+  test('a server that only reads is a fault of its own kind, and health tells when it is over', async () => {
+    const { admin, store } = await given()
+    const set = async (value: string) => {
+      await admin.query(
+        `do $$ begin execute format('alter database %I set default_transaction_read_only = ${value}', current_database()); end $$`,
+      )
+      await admin.query(`select pg_terminate_backend(pid) ${others}`)
+      await wait(50)
+    }
+    await set('on')
+    await assert.rejects(
+      store.transact((tx) => tx.meta.put('a', 'b')),
+      (error: Fault) => error.code === 'store_read_only',
+    )
+    assert.equal((await store.health()).writable, false)
+    await admin.query('set default_transaction_read_only = off')
+    await set('off')
+    await store.transact((tx) => tx.meta.put('a', 'b'))
+    assert.equal((await store.health()).writable, true)
+    await store.close()
+    await admin.end()
+  })
+
+  test('a commit whose standby was not waited for is not acknowledged', async (t) => {
+    const { admin, store } = await given()
+    const super_ = (await admin.query("select current_setting('is_superuser') as it")).rows[0].it
+    if (super_ !== 'on') {
+      await store.close()
+      await admin.end()
+      return t.skip('needs a server whose settings may be changed')
+    }
+    const standby = async (name: string) => {
+      await admin.query(`alter system set synchronous_standby_names = '${name}'`)
+      await admin.query('select pg_reload_conf()')
+      await wait(100)
+    }
+    await standby('nobody')
+    try {
+      const outcome = store
+        .transact(async (tx) => tx.audit(anEvent({ detail: { client: 'alone' } })))
+        .then(
+          () => 'acknowledged',
+          (error: Fault) => error.code,
+        )
+      for (let cancelled = false; !cancelled; ) {
+        await wait(20)
+        cancelled = (await admin.query(`select pg_cancel_backend(pid) ${others} and wait_event = 'SyncRep'`)).rowCount === 1
+      }
+      assert.equal(await outcome, 'store_unavailable')
+    } finally {
+      await standby('')
+    }
+    // It is in the record here all the same; the chain goes on after it.
+    await store.transact(async (tx) => tx.audit(anEvent({ detail: { client: 'after' } })))
+    assert.deepEqual(await provenEvents(store), ['alone', 'after'])
+    await store.close()
+    await admin.end()
+  })
+
+  test('nodes that start together migrate once', async () => {
+    const url = await server.freshDatabase()
+    const stores = await Promise.all([1, 2, 3, 4].map(() => openPostgresStore({ url, surroundings: realSurroundings() })))
+    const heads = await Promise.all(stores.map((store) => store.revocations.head()))
+    assert.equal(new Set(heads.map((head) => head.epoch)).size, 1)
+    await Promise.all(stores.map((store) => store.close()))
+  })
+
+  test('a schema that this program does not know stops the start', async () => {
+    const { url, admin, store } = await given()
+    await store.close()
+    await admin.query("insert into schema_migrations values (99, 'x', 0)")
+    await assert.rejects(openPostgresStore({ url, surroundings: realSurroundings() }), /schema version 99/)
+    await admin.query(
+      "delete from schema_migrations where version = 99; update schema_migrations set checksum = 'x' where version = 1",
+    )
+    await assert.rejects(openPostgresStore({ url, surroundings: realSurroundings() }), /was changed/)
+    await admin.end()
+  })
+
+  test('a server that is not there is a fault', async () => {
+    const url = 'postgres://postgres@127.0.0.1:1/none'
+    await assert.rejects(
+      openPostgresStore({ url, surroundings: realSurroundings() }),
+      (error: Fault) => error.code === 'store_unavailable',
+    )
+  })
+}
+
+/** The clients that the events of all chains name, after proving each chain. */
+async function provenEvents(store: Store): Promise<string[]> {
+  const clients: string[] = []
+  for (const chain of await store.audit.chains()) {
+    let previous: Uint8Array = GENESIS
+    for (let index = 1; index <= chain.index; index++) {
+      const [batch] = await store.audit.batches(chain.chain, index, 1)
+      assert.ok(batch && batch.index === index && equalBytes(batch.previous, previous))
+      const events = splitEvents(batch.events)
+      assert.ok(equalBytes(batch.hash, batchHash(sha256, { ...batch, root: eventsRoot(sha256, events) })))
+      previous = batch.hash
+      clients.push(...events.map((event) => JSON.parse(event).detail.client))
+    }
+    assert.ok(equalBytes(previous, chain.hash))
+  }
+  return clients
+}

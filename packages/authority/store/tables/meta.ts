@@ -1,0 +1,38 @@
+/** Single facts by name. */
+import type { MetaLookups, MetaTransitions } from '../store.ts'
+import type { Sql, Work } from './sql.ts'
+
+export function metaLookups(sql: Sql): MetaLookups {
+  return {
+    async get(name) {
+      return (await sql.readOne('select value from meta where name = $1', [name]))?.value as string | undefined
+    },
+  }
+}
+
+export function metaTransitions(work: Work): MetaTransitions {
+  return {
+    get: metaLookups(work).get,
+    put: (name, value) => put(work, name, value),
+    raise: (name, value) => raise(work, name, value),
+    async addCheckpoint(atMs, note) {
+      await work.write('insert into audit_checkpoints (at_ms, note) values ($1, $2)', [atMs, note])
+    },
+  }
+}
+
+export async function put(work: Work, name: string, value: string): Promise<void> {
+  const text = 'insert into meta (name, value) values ($1, $2) on conflict (name) do update set value = excluded.value'
+  await work.write(text, [name, value])
+}
+
+/** Keeps the larger whole number; the answer is what now stands. */
+export async function raise(work: Work, name: string, value: number): Promise<number> {
+  const [row] = await work.writeRows(
+    `insert into meta (name, value) values ($1, $2) on conflict (name) do update
+     set value = case when cast(meta.value as bigint) >= cast(excluded.value as bigint) then meta.value else excluded.value end
+     returning value`,
+    [name, String(Math.floor(value))],
+  )
+  return Number(row?.value)
+}

@@ -1,0 +1,216 @@
+/**
+ * The revocation log. Its head is one row, locked last in a commit and until its end, so that numbers are dense and in the
+ * order of the commits. Rows belong to the head's epoch; a new epoch drops the old ones.
+ */
+import { toBase64Url } from '@signet/kernel/bytes.ts'
+import type { FamilyId } from '@signet/kernel/ids.ts'
+import type { KeyKind, Revocation } from '@signet/kernel/revocation.ts'
+import { KEY_KINDS } from '@signet/kernel/revocation.ts'
+import { type Chance, epochSeconds } from '@signet/kernel/surroundings.ts'
+import type { LogEntry, LogHead, RevocationLookups, RevocationTransitions } from '../store.ts'
+import { boundedLimit, MAX_PAGE } from './page.ts'
+import type { NewEntry, Place, Row, Sql, Work } from './sql.ts'
+
+const HEAD = 'select epoch, seq, floor, salt_version, salt from revocation_head where one = 1'
+const ENTRY = `select seq, (select epoch from revocation_head where one = 1) as epoch, at_ms, key, cutoff_ms, drop_after, kind,
+  issuer, target, reason, actor from revocation_log`
+const OF_KEY = `${ENTRY} where key = $1 order by seq desc limit 100`
+
+/** Entries that one `after` gives at most. */
+const MAX_ENTRIES = 10_000
+
+export function revocationLookups(sql: Sql, snapshot: RevocationLookups['snapshot']): RevocationLookups {
+  return {
+    head: () => readHead(sql),
+    async after(seq, limit) {
+      const rows = await sql.read(`${ENTRY} where seq > $1 order by seq limit $2`, [seq, boundedLimit(limit, MAX_ENTRIES)])
+      return rows.map((row) => readEntry(row, sql))
+    },
+    snapshot,
+    async ofKey(key) {
+      return (await sql.read(OF_KEY, [key])).map((row) => readEntry(row, sql))
+    },
+    async nextDue() {
+      const row = await sql.readOne('select due_ms from deferred_cutoffs order by due_ms limit 1', [])
+      return row?.due_ms as number | undefined
+    },
+  }
+}
+
+export async function readHead(sql: Sql): Promise<LogHead> {
+  const row = await sql.readOne(HEAD, [])
+  if (row === undefined) throw new Error('the revocation log has no head')
+  return {
+    epoch: row.epoch as string,
+    seq: row.seq as number,
+    floor: row.floor as number,
+    salt: { version: row.salt_version as number, bytes: sql.dialect.readBytes(row.salt) },
+  }
+}
+
+/** Begins the first epoch, unless there is one. */
+export async function createHead(work: Work, chance: Chance): Promise<void> {
+  const text = `insert into revocation_head (one, epoch, seq, floor, salt_version, salt) values (1, $1, 0, 0, 1, $2) on conflict do nothing`
+  await work.write(text, [toBase64Url(chance.bytes(12)), chance.bytes(16)])
+}
+
+/** Part of a snapshot: entries needed at `nowAt` after `seq`, by sequence, at most `limit`. The caller holds one moment still. */
+export async function snapshotPart(
+  sql: Sql,
+  nowAt: number,
+  seq: number,
+  limit: number,
+): Promise<readonly (Revocation & { readonly seq: number })[]> {
+  const text =
+    'select seq, key, cutoff_ms, drop_after from revocation_log where seq > $1 and drop_after > $2 order by seq limit $3'
+  return (await sql.read(text, [seq, nowAt, limit])).map((row) => ({
+    seq: row.seq as number,
+    key: sql.dialect.readBytes(row.key),
+    cutoffMs: row.cutoff_ms as number,
+    dropAfter: row.drop_after as number,
+  }))
+}
+
+export function revocationTransitions(work: Work): RevocationTransitions {
+  const { outbox, dialect } = work
+  const { larger } = dialect
+  return {
+    async head() {
+      outbox.head = await readHead(work)
+      return outbox.head
+    },
+    append(entry) {
+      const place: Place = { seq: 0, epoch: '' }
+      outbox.entries.push({ entry, place })
+      return place
+    },
+    async ofKey(key) {
+      return (await work.read(OF_KEY, [key])).map((row) => readEntry(row, work))
+    },
+    async newEpoch(epoch, salt, entries) {
+      await work.exclusive()
+      // Held to the head that this work decided by: a revocation that came in between would be lost.
+      const seen = outbox.head ?? (await readHead(work))
+      const moved = await work.write(
+        `update revocation_head set epoch = $1, seq = $2, floor = 0, salt_version = $3, salt = $4
+         where one = 1 and epoch = $5 and seq = $6`,
+        [epoch, entries.length, salt.version, salt.bytes, seen.epoch, seen.seq],
+      )
+      if (moved !== 1) work.again()
+      await work.write('delete from revocation_log', [])
+      let seq = 0
+      for (const entry of entries) await work.write(INSERT, entryValues(++seq, work.nowMs, entry))
+      outbox.head = { epoch, seq, floor: 0, salt }
+      outbox.renewed = true
+    },
+    async defer(cutoff) {
+      await work.write(
+        `insert into deferred_cutoffs (due_ms, family, cutoff_ms) values ($1, $2, $3) on conflict (due_ms, family)
+         do update set cutoff_ms = ${larger}(deferred_cutoffs.cutoff_ms, excluded.cutoff_ms)`,
+        [cutoff.dueMs, dialect.id(cutoff.family), cutoff.cutoffMs],
+      )
+    },
+    async takeDue(nowMs, limit) {
+      const rows = await work.writeRows(
+        `delete from deferred_cutoffs where (due_ms, family) in
+         (select due_ms, family from deferred_cutoffs where due_ms <= $1 order by due_ms limit $2 ${dialect.skipLocked})
+         returning due_ms, family, cutoff_ms`,
+        [nowMs, boundedLimit(limit, MAX_PAGE)],
+      )
+      return rows
+        .map((row) => ({
+          dueMs: row.due_ms as number,
+          family: dialect.readId(row.family) as FamilyId,
+          cutoffMs: row.cutoff_ms as number,
+        }))
+        .sort((a, b) => a.dueMs - b.dueMs)
+    },
+  }
+}
+
+/**
+ * Gives the entries of a commit their numbers; the last thing before the commit, since it locks the head. False when the
+ * epoch is not the one whose salt the entries' keys were made with.
+ */
+export async function appendEntries(
+  work: Work,
+  seenEpoch: string | undefined,
+  outboxes: readonly Work['outbox'][],
+): Promise<boolean> {
+  const all = outboxes.flatMap((outbox) => outbox.entries)
+  if (all.length === 0) return true
+  const rows = all.map(({ entry }, n) => entryValues(n + 1, work.nowMs, entry))
+  const head = await (work.dialect.engine === 'postgres' ? appendMany : appendEach)(work, seenEpoch ?? null, rows)
+  if (head === undefined) return false
+  const before = (head.seq as number) - all.length
+  all.forEach(({ place }, n) => {
+    work.afterCommit(() => {
+      place.seq = before + n + 1
+      place.epoch = head.epoch as string
+    })
+  })
+  return true
+}
+
+/** A log row; its first value is its place in the commit, or its sequence number. */
+type Entry = (string | number | Uint8Array)[]
+
+const COLUMNS = 'seq, at_ms, key, cutoff_ms, drop_after, kind, issuer, target, reason, actor'
+const INSERT = `insert into revocation_log (${COLUMNS}) values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)`
+const ADVANCE = 'update revocation_head set seq = seq + $1 where one = 1 and epoch = coalesce($2, epoch) returning seq, epoch'
+
+async function appendEach(work: Work, epoch: string | null, rows: readonly Entry[]): Promise<Row | undefined> {
+  const [head] = await work.writeRows(ADVANCE, [rows.length, epoch])
+  if (head === undefined) return undefined
+  const before = (head.seq as number) - rows.length
+  for (const [place, ...rest] of rows) await work.write(INSERT, [before + (place as number), ...rest])
+  return head
+}
+
+const APPEND_MANY = `with head as (update revocation_head set seq = seq + cast($1 as bigint)
+    where one = 1 and epoch = coalesce($2, epoch) returning seq, epoch),
+  put as (insert into revocation_log (${COLUMNS})
+    select head.seq - $1 + r.place, r.at_ms, r.key, r.cutoff_ms, r.drop_after, r.kind, r.issuer, r.target, r.reason, r.actor
+    from head, unnest($3::bigint[], $4::bigint[], $5::bytea[], $6::bigint[], $7::bigint[], $8::smallint[], $9::text[], $10::text[],
+      $11::text[], $12::text[]) as r(place, at_ms, key, cutoff_ms, drop_after, kind, issuer, target, reason, actor))
+  select seq, epoch from head`
+
+async function appendMany(work: Work, epoch: string | null, rows: readonly Entry[]): Promise<Row | undefined> {
+  const columns = (rows[0] ?? []).map((_, n) => rows.map((row) => row[n] as string | number | Uint8Array))
+  return (await work.writeRows(APPEND_MANY, [rows.length, epoch, ...columns]))[0]
+}
+
+function entryValues(seq: number, atMs: number, entry: NewEntry): Entry {
+  const { key, cutoffMs, dropAfter, kind, issuer, target, reason, actor } = entry
+  return [seq, atMs, key, cutoffMs, dropAfter, KEY_KINDS.indexOf(kind), issuer, target, reason, actor]
+}
+
+function readEntry(row: Row, { dialect }: Sql): LogEntry {
+  return {
+    seq: row.seq as number,
+    epoch: row.epoch as string,
+    atMs: row.at_ms as number,
+    key: dialect.readBytes(row.key),
+    cutoffMs: row.cutoff_ms as number,
+    dropAfter: row.drop_after as number,
+    kind: KEY_KINDS[row.kind as number] as KeyKind,
+    issuer: row.issuer as string,
+    target: row.target as string,
+    reason: row.reason as string,
+    actor: row.actor as string,
+  }
+}
+
+/** Forgets entries that no living token needs, at most `limit`; the floor rises to the last of them. */
+export async function purgeEntries(work: Work, nowMs: number, limit: number): Promise<number> {
+  const over = await work.read('select seq from revocation_log where drop_after <= $1 order by drop_after limit $2', [
+    epochSeconds(nowMs),
+    limit,
+  ])
+  if (over.length === 0) return 0
+  const last = Math.max(...over.map((row) => row.seq as number))
+  await work.write(`update revocation_head set floor = ${work.dialect.larger}(floor, $1) where one = 1`, [last])
+  let gone = 0
+  for (const row of over) gone += await work.write('delete from revocation_log where seq = $1', [row.seq as number])
+  return gone
+}
