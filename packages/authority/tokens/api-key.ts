@@ -1,0 +1,51 @@
+/**
+ * API keys: `sgk_` ‖ version 1 ‖ id 16 ‖ secret 32. The store keeps the SHA-256 of the secret; with 256 bits of chance nothing
+ * slower is needed. The key itself is shown once.
+ */
+import { hash, timingSafeEqual } from 'node:crypto'
+import { concat } from '@signet/kernel/bytes.ts'
+import { idFromBytes, idToBytes, isUuidV7, newId, type TokenId } from '@signet/kernel/ids.ts'
+import { decodeOpaque, encodeOpaque } from '@signet/kernel/opaque-token.ts'
+import { Secret } from '@signet/kernel/secret.ts'
+import type { Chance } from '@signet/kernel/surroundings.ts'
+
+const VERSION = 1
+const SECRET_AT = 17
+const SECRET_BYTES = 32
+
+/** A new key: the id and hash to store, the key to show. */
+export function mintApiKey(
+  nowMs: number,
+  chance: Chance,
+): { readonly id: TokenId; readonly key: Secret; readonly secretHash: Uint8Array } {
+  const id = newId<TokenId>(nowMs, chance)
+  const secret = chance.bytes(SECRET_BYTES)
+  const key = encodeOpaque('api_key', concat(new Uint8Array([VERSION]), idToBytes(id), secret))
+  return { id, key: new Secret(key), secretHash: hash('sha256', secret, 'buffer') }
+}
+
+export interface PresentedApiKey {
+  readonly id: TokenId
+  readonly secret: Uint8Array
+}
+
+/** What the text says, or undefined for what was never an API key of ours. Asks nobody. */
+export function parseApiKey(text: string): PresentedApiKey | undefined {
+  const payload = decodeOpaque('api_key', text)
+  if (payload === undefined || payload.length !== SECRET_AT + SECRET_BYTES || payload[0] !== VERSION) return undefined
+  const id = idFromBytes<TokenId>(payload.subarray(1, SECRET_AT))
+  return isUuidV7(id) ? { id, secret: payload.slice(SECRET_AT) } : undefined
+}
+
+/** Whether the presented key is the stored one. Constant time. Says nothing of status or expiry. */
+export function verifiesApiKey(
+  presented: PresentedApiKey,
+  stored: { readonly id: TokenId; readonly secretHash: Uint8Array },
+): boolean {
+  const presentedHash = hash('sha256', presented.secret, 'buffer')
+  return (
+    presented.id === stored.id &&
+    stored.secretHash.length === presentedHash.length &&
+    timingSafeEqual(presentedHash, stored.secretHash)
+  )
+}
