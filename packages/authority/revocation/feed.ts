@@ -1,0 +1,294 @@
+/**
+ * The feed of one node: what its registry applies goes, signed once per batch, to everybody who reads. The log is the truth and
+ * the reader says where it stands, so nothing here has to be remembered: whoever falls behind is let go and comes back.
+ */
+import { fault } from '@signet/kernel/errors.ts'
+import { HEAD_TYPE, type HeadPayload } from '@signet/kernel/feed.ts'
+import type { Position } from '@signet/kernel/revocation-view.ts'
+import type { Clock, Timer, Timers } from '@signet/kernel/surroundings.ts'
+import type { LogEntry, Store } from '../store/store.ts'
+import { frameBatch, HEARTBEAT, MAX_BATCH, OPENING, RESET, type SignFeed } from './feed-frames.ts'
+import { createHeadReader } from './feed-head.ts'
+import { createFeedPast } from './feed-past.ts'
+import { createSnapshotMaker, type FeedSnapshot } from './feed-snapshot.ts'
+import { createFleet, type FleetReport } from './fleet.ts'
+import type { Registry } from './registry.ts'
+
+/** One open stream, whatever carries it. */
+export interface FeedReader {
+  /** Whose place it takes: a client, or an address. */
+  readonly owner: string
+  /** Called once, before the first write, when it has its place. */
+  open(): void
+  write(bytes: Uint8Array): void
+  /** Bytes written that have not left yet. */
+  pending(): number
+  /** Resolves when nothing is pending any more, or the reader has gone. */
+  drained(): Promise<void>
+  /** Ends the stream after what is pending. */
+  end(): void
+  /** Ends it at once. */
+  destroy(): void
+  readonly gone: boolean
+}
+
+export interface FeedHub {
+  /** Sends everything after `place`, then everything new. Throws `fault('overloaded')` when all places are taken. */
+  join(reader: FeedReader, place: Position): void
+  leave(reader: FeedReader): void
+  /** A signed head that echoes the probe; read from the store for it. */
+  head(probe: string): Promise<string>
+  /** Notes what a validator says it has applied. */
+  report(report: Omit<FleetReport, 'seenAtMs'>): void
+  snapshot(): Promise<FeedSnapshot>
+  fleet(): readonly FleetReport[]
+  readonly readers: number
+  /** Ends all streams; readers come back to another node from where they stand. */
+  close(): void
+}
+
+export interface FeedParts {
+  readonly store: Pick<Store, 'revocations'>
+  readonly registry: Registry
+  readonly issuer: string
+  readonly sign: SignFeed
+  readonly clock: Clock
+  readonly timers: Timers
+  /** Streams open at once, at most; half of them for one owner. */
+  readonly maxReaders?: number
+  readonly observe?: FeedObserver
+}
+
+/** What happened, for log and metrics; all optional. */
+export interface FeedObserver {
+  /** A batch left for all readers, `milliseconds` after the commit of its first entry. */
+  fed?(entries: number, milliseconds: number): void
+  /** A reader was let go: too slow, or the feed could not be signed for long. */
+  dropped?(why: 'slow' | 'unsigned'): void
+  /** The feed could not be signed; said once, until it could again. */
+  unsigned?(cause: unknown): void
+}
+
+/** Behind by more than this a reader is let go. */
+const MAX_PENDING_BYTES = 1024 * 1024
+const HEARTBEAT_MS = 5000
+const MAX_READERS = 2000
+/** A reader that catches up gets the next part when this much is still pending, and is let go when that takes too long. */
+const CATCH_UP_PENDING_BYTES = MAX_PENDING_BYTES / 4
+const DRAIN_MS = 30_000
+/** Entries that wait for a key to sign with; when there are more, readers come back for them later. */
+const MAX_UNSIGNED = 10_000
+const SIGN_AGAIN_MS = 250
+
+export function openFeed(parts: FeedParts): FeedHub {
+  return new Feed(parts)
+}
+
+class Feed implements FeedHub {
+  readonly #parts: FeedParts
+  readonly #past: ReturnType<typeof createFeedPast>
+  readonly #heads: ReturnType<typeof createHeadReader>
+  readonly #snapshots: ReturnType<typeof createSnapshotMaker>
+  readonly #fleet = createFleet()
+  /** Readers that have everything so far, and those still catching up. */
+  readonly #live = new Set<FeedReader>()
+  readonly #behind = new Set<FeedReader>()
+  readonly #owned = new Map<string, number>()
+  readonly #following: { stop(): void }
+  /** What has left, or what a reader that joins now starts from. */
+  #position: Position | undefined
+  #unsigned: LogEntry[] = []
+  #signTimer: Timer | undefined
+  #heartbeat: Timer | undefined
+  #closed = false
+
+  constructor(parts: FeedParts) {
+    this.#parts = parts
+    const { registry, issuer, sign, clock, timers, store } = parts
+    this.#position = registry.position
+    this.#heads = createHeadReader({ store, timers })
+    this.#past = createFeedPast({ store, clock, frame: (entries) => this.#frame(entries) })
+    const canResume = (epoch: string, seq: number): boolean =>
+      this.#position?.epoch === epoch && this.#past.covers(seq, this.#position.seq)
+    this.#snapshots = createSnapshotMaker({ view: registry.view, issuer, sign, clock, timers, canResume })
+    this.#following = registry.follow({
+      applied: (_epoch, entries) => this.#feed(entries),
+      reset: (position) => this.#reset(position),
+    })
+    this.#beatLater()
+  }
+
+  get readers(): number {
+    return this.#live.size + this.#behind.size
+  }
+
+  // ── Readers ──
+
+  join(reader: FeedReader, place: Position): void {
+    const most = this.#parts.maxReaders ?? MAX_READERS
+    const owned = this.#owned.get(reader.owner) ?? 0
+    if (this.#closed) throw fault('stopping')
+    if (this.readers >= most || owned >= Math.max(1, most / 2)) throw fault('overloaded', { retryAfterSeconds: 5 })
+    reader.open()
+    this.#owned.set(reader.owner, owned + 1)
+    this.#behind.add(reader)
+    reader.write(OPENING)
+    void this.#catchUp(reader, place).catch(() => this.#drop(reader)) // The store is away: it comes back from where it stands.
+  }
+
+  leave(reader: FeedReader): void {
+    if (!this.#live.delete(reader) && !this.#behind.delete(reader)) return
+    const owned = (this.#owned.get(reader.owner) ?? 1) - 1
+    if (owned > 0) this.#owned.set(reader.owner, owned)
+    else this.#owned.delete(reader.owner)
+  }
+
+  async #catchUp(reader: FeedReader, place: Position): Promise<void> {
+    let { seq } = place
+    if (this.#isAhead(place)) await this.#parts.registry.lookNow() // It was with a node that was faster.
+    if (this.#isAhead(place)) return this.#turnAway(reader)
+    while (this.#behind.has(reader) && !reader.gone) {
+      const position = this.#position
+      if (position?.epoch !== place.epoch) return this.#turnAway(reader)
+      if (seq >= position.seq) {
+        this.#behind.delete(reader)
+        this.#live.add(reader)
+        return
+      }
+      const frame = await this.#past.after(place.epoch, seq)
+      if (frame === 'gone') return this.#turnAway(reader)
+      reader.write(frame.bytes)
+      seq = frame.to
+      if (reader.pending() > CATCH_UP_PENDING_BYTES && !(await this.#drained(reader))) return this.#drop(reader, 'slow')
+    }
+  }
+
+  #isAhead({ epoch, seq }: Position): boolean {
+    const { position } = this.#parts.registry
+    return position?.epoch !== epoch || position.seq < seq
+  }
+
+  async #drained(reader: FeedReader): Promise<boolean> {
+    const late = Promise.withResolvers<false>()
+    const timer = this.#parts.timers.after(DRAIN_MS, () => late.resolve(false))
+    const drained = await Promise.race([reader.drained().then(() => true), late.promise])
+    timer.cancel()
+    return drained
+  }
+
+  /** Its place is gone: it takes the snapshot and comes back. */
+  #turnAway(reader: FeedReader): void {
+    if (reader.gone) return
+    this.leave(reader)
+    reader.write(RESET)
+    reader.end()
+  }
+
+  #drop(reader: FeedReader, why?: 'slow' | 'unsigned'): void {
+    this.leave(reader)
+    reader.destroy()
+    if (why !== undefined) this.#parts.observe?.dropped?.(why)
+  }
+
+  // ── What goes out ──
+
+  #feed(entries: readonly LogEntry[]): void {
+    for (const entry of entries) this.#unsigned.push(entry)
+    this.#signAll()
+  }
+
+  #signAll(): void {
+    this.#signTimer?.cancel()
+    this.#signTimer = undefined
+    while (this.#unsigned.length > 0) {
+      const entries = this.#unsigned.slice(0, MAX_BATCH)
+      try {
+        this.#send(entries)
+      } catch (cause) {
+        this.#waitForKey(cause)
+        return
+      }
+      this.#unsigned = this.#unsigned.slice(entries.length)
+    }
+  }
+
+  #send(entries: readonly LogEntry[]): void {
+    const frame = this.#frame(entries)
+    const first = entries[0] as LogEntry
+    this.#past.add(frame)
+    this.#position = { epoch: first.epoch, seq: frame.to }
+    for (const reader of this.#live) {
+      reader.write(frame.bytes)
+      if (reader.pending() > MAX_PENDING_BYTES) this.#drop(reader, 'slow')
+    }
+    this.#parts.observe?.fed?.(entries.length, Math.max(0, this.#parts.clock.now() - first.atMs))
+  }
+
+  #frame(entries: readonly LogEntry[]) {
+    const { issuer, sign, clock, registry } = this.#parts
+    return frameBatch(entries, { issuer, saltVersion: registry.view.salt?.version ?? 0, nowMs: clock.now() }, sign)
+  }
+
+  #waitForKey(cause: unknown): void {
+    this.#parts.observe?.unsigned?.(cause)
+    if (this.#unsigned.length > MAX_UNSIGNED) {
+      const last = this.#unsigned.at(-1) as LogEntry
+      for (const reader of [...this.#live, ...this.#behind]) this.#drop(reader, 'unsigned')
+      this.#unsigned = []
+      this.#past.clear()
+      this.#position = { epoch: last.epoch, seq: last.seq }
+      return
+    }
+    if (!this.#closed) this.#signTimer = this.#parts.timers.after(SIGN_AGAIN_MS, () => this.#signAll())
+  }
+
+  #reset(position: Position): void {
+    this.#unsigned = []
+    this.#past.clear()
+    this.#position = position
+    for (const reader of [...this.#live]) this.#turnAway(reader) // Those behind find out by themselves.
+  }
+
+  #beatLater(): void {
+    if (this.#closed) return
+    this.#heartbeat = this.#parts.timers.after(HEARTBEAT_MS, () => {
+      for (const reader of this.#live) {
+        reader.write(HEARTBEAT)
+        if (reader.pending() > MAX_PENDING_BYTES) this.#drop(reader, 'slow')
+      }
+      this.#beatLater()
+    })
+  }
+
+  // ── Answers ──
+
+  async head(probe: string): Promise<string> {
+    const { epoch, seq } = await this.#heads.read()
+    const payload: HeadPayload = { iss: this.#parts.issuer, epoch, seq, probe, age_ms: 0 }
+    return this.#parts.sign(HEAD_TYPE, payload)
+  }
+
+  report(report: Omit<FleetReport, 'seenAtMs'>): void {
+    this.#fleet.report({ ...report, seenAtMs: this.#parts.clock.now() })
+  }
+
+  snapshot(): Promise<FeedSnapshot> {
+    return this.#snapshots.get()
+  }
+
+  fleet(): readonly FleetReport[] {
+    return this.#fleet.list(this.#parts.clock.now())
+  }
+
+  close(): void {
+    if (this.#closed) return
+    this.#closed = true
+    this.#following.stop()
+    this.#heartbeat?.cancel()
+    this.#signTimer?.cancel()
+    for (const reader of [...this.#live, ...this.#behind]) {
+      this.leave(reader)
+      reader.end()
+    }
+  }
+}

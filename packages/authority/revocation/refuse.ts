@@ -1,0 +1,22 @@
+/** Why something may not be taken back, held, lifted or undone. `http/respond.ts` has an answer for each. */
+import { type Refusal, type RefusalCode, refusal } from '@signet/kernel/errors.ts'
+import type { KeyKind } from '@signet/kernel/revocation.ts'
+
+export type RevocationReason =
+  | 'malformed_target'
+  | 'malformed_reason'
+  | 'malformed_idempotency_key'
+  | 'not_suspendable'
+  | 'grants_not_applicable'
+  | `unknown_${KeyKind}`
+  | 'unknown_revocation'
+  | 'already_revoked'
+  | 'not_suspended'
+  | 'suspended'
+  | 'not_undoable'
+  | 'epoch_changed'
+  | 'idempotency_key_reused'
+  | 'busy'
+
+export const refuse = (code: RefusalCode, reason: RevocationReason, retryAfterSeconds?: number): Refusal =>
+  refusal(code, reason, retryAfterSeconds)

@@ -1,0 +1,264 @@
+import assert from 'node:assert/strict'
+import { it } from 'node:test'
+import type { Bus } from '@signet/bus/bus.ts'
+import { Fault } from '@signet/kernel/errors.ts'
+import type { Position } from '@signet/kernel/revocation-view.ts'
+import type { manualClock } from '@signet/testkit/surroundings.ts'
+import type { LogHead, Store } from '../store/store.ts'
+import { openRegistry, type Registry, type RegistryParts } from './registry.ts'
+import { openWorld, WHY, type World } from './world.testkit.ts'
+
+const SILENT: Bus = { publish() {}, subscribe: () => ({ stop() {} }), linked: () => false, close: async () => {} }
+const turns = async () => {
+  for (let i = 0; i < 20; i++) await new Promise((resolve) => setImmediate(resolve))
+}
+
+/** Lets time pass in steps of a poll, with turns in between for what is asked of the store. */
+async function pass(world: World, milliseconds: number): Promise<void> {
+  for (let passed = 0; passed < milliseconds; passed += 250) {
+    world.advance(250)
+    await turns()
+  }
+}
+
+/** A store that can be lost, can hang, and whose clock can be off. */
+function fragile(store: Store) {
+  const state = { mode: 'well' as 'well' | 'lost' | 'hangs', offsetMs: 0, head: undefined as LogHead | undefined }
+  const pass = <T>(answer: () => Promise<T>): Promise<T> => {
+    if (state.mode === 'lost') return Promise.reject(new Error('the store is away'))
+    return state.mode === 'hangs' ? new Promise(() => {}) : answer()
+  }
+  const { revocations, meta } = store
+  const wrapped: RegistryParts['store'] = {
+    now: () => pass(async () => (await store.now()) + state.offsetMs),
+    meta: { get: (name) => pass(() => meta.get(name)) },
+    revocations: {
+      ...revocations,
+      head: () => pass(async () => state.head ?? (await revocations.head())),
+      after: (seq, limit) => pass(() => revocations.after(seq, limit)),
+      snapshot: (nowAt) => pass(() => revocations.snapshot(nowAt)),
+    },
+  }
+  return { state, wrapped }
+}
+
+async function openFragile(over: Partial<RegistryParts> = {}) {
+  const world = await openWorld()
+  const { state, wrapped } = fragile(world.store)
+  const told: string[] = []
+  const registry = await openRegistry({
+    ...world,
+    store: wrapped,
+    observe: { lost: () => told.push('lost'), found: () => told.push('found') },
+    ...over,
+  })
+  const close = async () => {
+    registry.close()
+    await world.close()
+  }
+  return { world, registry, state, told, close }
+}
+
+async function revokeOne(world: World): Promise<string> {
+  const id = await world.addSubject()
+  await world.revoker.revoke({ kind: 'subject', id }, WHY)
+  return id
+}
+
+it('follows the log when the bus wakes it', async () => {
+  const { world, registry, close } = await openFragile()
+  const id = await revokeOne(world)
+  await turns()
+  world.advance(5) // The group.
+  await turns()
+  assert.ok(registry.cutoffMs('subject', id) > world.clock.now())
+  assert.equal(registry.position?.seq, 1)
+  await close()
+})
+
+it('follows the log by its poll alone, well within the age that minting bears', async () => {
+  const { world, registry, close } = await openFragile({ bus: SILENT })
+  const id = await revokeOne(world)
+  for (let i = 0; i < 4; i++) {
+    await pass(world, 250)
+    assert.ok(registry.ageMs() <= 250)
+  }
+  assert.ok(registry.cutoffMs('subject', id) > 0)
+  registry.assertMayMint()
+  await close()
+})
+
+it('outlives the loss of the store: its age grows, minting stops, and on return nothing is missing', async () => {
+  const { world, registry, state, told, close } = await openFragile()
+  const before = await revokeOne(world)
+  await registry.lookNow()
+  state.mode = 'lost'
+  const missed = []
+  for (let i = 0; i < 8; i++) {
+    missed.push(await revokeOne(world))
+    await pass(world, 250)
+  }
+  assert.ok(registry.ageMs() >= 2000)
+  assert.throws(
+    () => registry.assertMayMint(),
+    (error) => error instanceof Fault && error.code === 'store_unavailable',
+  )
+  assert.ok(registry.cutoffMs('subject', before) > 0)
+  state.mode = 'well'
+  world.advance(250)
+  await turns()
+  world.advance(5)
+  await turns()
+  for (const id of missed) assert.ok(registry.cutoffMs('subject', id) > 0)
+  registry.assertMayMint()
+  assert.deepEqual(told, ['lost', 'found'])
+  await close()
+})
+
+it('gives up on a store that hangs and looks again', async () => {
+  const { world, registry, state, told, close } = await openFragile()
+  state.mode = 'hangs'
+  const id = await revokeOne(world)
+  world.advance(250)
+  await turns()
+  state.mode = 'well' // The look under way never ends by itself.
+  world.advance(5000)
+  await turns()
+  world.advance(250)
+  await turns()
+  assert.ok(registry.cutoffMs('subject', id) > 0)
+  assert.deepEqual(told, ['lost', 'found'])
+  await close()
+})
+
+it('measures its age by whichever clock says more', async () => {
+  const { world, registry, close } = await openFragile({ bus: SILENT })
+  const clock = world.clock as ReturnType<typeof manualClock>
+  assert.equal(registry.ageMs(), 0)
+  clock.step(7000) // The machine slept: the monotonic clock stood still.
+  assert.equal(registry.ageMs(), 7000)
+  clock.step(-20_000)
+  assert.equal(registry.ageMs(), 0)
+  await close()
+})
+
+it('stops minting when its clock is further from the store’s than the guard covers', async () => {
+  const { world, registry, state, close } = await openFragile()
+  state.offsetMs = 501
+  await pass(world, 5500)
+  assert.equal(registry.clockOffsetMs(), 501)
+  assert.throws(
+    () => registry.assertMayMint(),
+    (error) => error instanceof Fault && error.code === 'clock_unsure',
+  )
+  state.offsetMs = -400
+  await pass(world, 5500)
+  registry.assertMayMint()
+  await close()
+})
+
+it('notices at once that its clock was set, and does not wait for the next comparison with the store’s', async () => {
+  const { world, registry, state, close } = await openFragile()
+  const clock = world.clock as ReturnType<typeof manualClock>
+  await pass(world, 5500)
+  registry.assertMayMint()
+  clock.step(30_000)
+  state.offsetMs = -30_000 // The store's was not set with it.
+  await registry.lookNow()
+  assert.equal(registry.clockOffsetMs(), -30_000)
+  assert.throws(
+    () => registry.assertMayMint(),
+    (error) => error instanceof Fault && error.code === 'clock_unsure',
+  )
+  clock.step(-30_000)
+  state.offsetMs = 0
+  registry.assertMayMint()
+  await close()
+})
+
+it('takes no cutoff beyond the guard, and is not fresh until it lies within', async () => {
+  const { world, registry, close } = await openFragile()
+  const { salt } = await world.store.revocations.head()
+  const entry = {
+    key: new Uint8Array(16).fill(9),
+    kind: 'subject',
+    issuer: 'x',
+    target: 'y',
+    reason: 'r',
+    actor: 'system',
+  } as const
+  const cutoffMs = world.clock.now() + 60_000
+  await world.store.transact(async (tx) => {
+    await tx.revocations.head()
+    tx.revocations.append({ ...entry, cutoffMs, dropAfter: 2 ** 31 })
+  })
+  assert.equal(salt.version, 1)
+  await registry.lookNow()
+  world.advance(10)
+  await turns()
+  assert.equal(registry.view.size, 0)
+  await pass(world, 60_000)
+  assert.equal(registry.view.size, 1)
+  assert.ok(registry.ageMs() <= 250)
+  await close()
+})
+
+it('reads everything anew in another epoch or when entries have gone, and says so to whoever follows', async () => {
+  const { world, registry, close } = await openFragile()
+  const heard: (string | Position)[] = []
+  registry.follow({
+    applied: (_, entries) => heard.push(entries.map(({ seq }) => seq).join()),
+    reset: (position) => heard.push(position),
+  })
+  const { epoch } = await world.store.revocations.head()
+  await revokeOne(world)
+  await registry.lookNow()
+  await world.revoker.undo({ epoch, seqs: [1] }, WHY)
+  await revokeOne(world)
+  await registry.lookNow()
+  const next = (await world.store.revocations.head()).epoch
+  assert.deepEqual(heard, ['1', { epoch: next, seq: 1 }])
+  // Entries that nobody needs any more are purged while this node is not looking.
+  registry.close()
+  const late = await openRegistry({ ...world, bus: SILENT })
+  for (let i = 0; i < 3; i++) await revokeOne(world)
+  const clock = world.clock.now()
+  await world.store.purge(clock + 3_600_000, 1000)
+  assert.equal((await world.store.revocations.head()).floor, 4)
+  await late.lookNow()
+  assert.deepEqual(late.position, { epoch: next, seq: 4 })
+  late.close()
+  await close()
+})
+
+it('does not believe a log that went back', async () => {
+  const { world, registry, state, told, close } = await openFragile()
+  await revokeOne(world)
+  await revokeOne(world)
+  await registry.lookNow()
+  state.head = { ...(await world.store.revocations.head()), seq: 1 } // A failover that lost an entry.
+  world.advance(2000)
+  await turns()
+  assert.ok(registry.ageMs() >= 2000)
+  assert.deepEqual(told, ['lost'])
+  await close()
+})
+
+it('forgets what no living token needs', async () => {
+  const { world, registry, close } = await openFragile()
+  for (let i = 0; i < 50; i++) await revokeOne(world)
+  await registry.lookNow()
+  assert.equal(registry.view.size, 50)
+  for (let i = 0; i < 420; i++) world.advance(1000)
+  await turns()
+  assert.equal(registry.view.size, 0)
+  await close()
+})
+
+it('does not open while the store is away', async () => {
+  const world = await openWorld()
+  const { state, wrapped } = fragile(world.store)
+  state.mode = 'lost'
+  await assert.rejects(openRegistry({ ...world, store: wrapped }) as Promise<Registry>)
+  await world.close()
+})

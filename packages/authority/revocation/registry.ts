@@ -1,0 +1,352 @@
+/**
+ * What this node knows of the revocation log: the registry. It follows the store, woken by the bus and by a poll
+ * that needs no bus, and says how old its knowledge is. It outlives the loss of the store; its age then grows, and minting
+ * stops by it.
+ */
+import type { Bus } from '@signet/bus/bus.ts'
+import { fault } from '@signet/kernel/errors.ts'
+import { type KeyKind, revocationKey } from '@signet/kernel/revocation.ts'
+import { createRevocationView, type Position, type RevocationView } from '@signet/kernel/revocation-view.ts'
+import { encodeRecords } from '@signet/kernel/snapshot.ts'
+import { type Clock, epochSeconds, type Sha256, type Timer, type Timers } from '@signet/kernel/surroundings.ts'
+import type { LogEntry, Standing, Store } from '../store/store.ts'
+import { poisonGuardMsOf, type RevocationSettings, slackMsOf } from './rules.ts'
+import { issuerStanding } from './standing.ts'
+import { createWitness } from './witness.ts'
+
+export interface Registry {
+  readonly view: RevocationView
+  /** Undefined until the store was read for the first time. */
+  readonly position: Position | undefined
+  /** Cutoff of one of our own ids, epoch milliseconds; 0 when there is none. What is issued now must be issued after it. */
+  cutoffMs(kind: KeyKind, id: string): number
+  /** How the whole issuer stands: grants made at or before its `revokedMs` have ended. */
+  issuerStanding(): Standing
+  /** Milliseconds since everything was known for certain; Infinity before that. */
+  ageMs(): number
+  /** The store's clock minus this node's, milliseconds, as last measured; undefined before that. */
+  clockOffsetMs(): number | undefined
+  /** Throws a fault when this node's knowledge or clock is beyond what the guard covers: it must not mint. */
+  assertMayMint(): void
+  /** Whether this node saw the entry arrive while its cutoff still lay far enough ahead (ADR 5). */
+  sawInTime(epoch: string, seq: number): boolean
+  /** `fn` hears of what was applied, in order, after it was. */
+  follow(follower: RegistryFollower): { stop(): void }
+  /** Looks at the store now; resolves when a look that began after the call has ended, well or not. */
+  lookNow(): Promise<void>
+  close(): void
+}
+
+export interface RegistryFollower {
+  /** These entries, dense and in order, were applied; the first follows the last of the call before. */
+  applied(epoch: string, entries: readonly LogEntry[]): void
+  /** The registry was read anew: another epoch, or entries that had gone. */
+  reset(position: Position): void
+}
+
+export interface RegistryParts {
+  readonly store: Pick<Store, 'now' | 'revocations' | 'meta'>
+  readonly settings: RevocationSettings
+  readonly issuer: string
+  readonly bus: Bus
+  readonly clock: Clock
+  readonly timers: Timers
+  readonly sha256: Sha256
+  readonly observe?: RegistryObserver
+}
+
+/** What happened, for log and metrics; all optional. */
+export interface RegistryObserver {
+  /** The log could not be followed; said once, until it could again. */
+  lost?(cause: unknown): void
+  found?(): void
+}
+
+/** Looks that find something come no closer together, so that a flood of wake-ups becomes groups. */
+const GROUP_MS = 5
+/** Entries read at once. */
+const PAGE = 1000
+/** A look that takes longer is given up; its answer no longer counts. */
+const PATIENCE_MS = 5000
+/** Forgetting goes round the table in shares, so that it never takes long. */
+const FORGET_MS = 1000
+const FORGET_SHARE = 1 / 32
+const CLOCK_MS = 5000
+/** A wall clock that moved by this against the monotonic one was set: it is measured again at once. */
+const STEP_MS = 20
+
+interface Moment {
+  readonly wall: number
+  readonly monotonic: number
+}
+
+/** Reads the log for the first time. Throws what the store throws: a node does not start without it. */
+export async function openRegistry(parts: RegistryParts): Promise<Registry> {
+  const registry = new LiveRegistry(parts)
+  try {
+    await registry.start()
+  } catch (cause) {
+    registry.close()
+    throw cause
+  }
+  return registry
+}
+
+class LiveRegistry implements Registry {
+  readonly view = createRevocationView()
+  readonly #parts: RegistryParts
+  readonly #pollMs: number
+  readonly #followers = new Set<RegistryFollower>()
+  readonly #witness: ReturnType<typeof createWitness>
+  #standing: Standing = { status: 'active', cutoffMs: 0, revokedMs: 0 }
+  #standingIsOld = true
+  #fresh: Moment | undefined
+  /** As measured when this node's clocks showed `at`. */
+  #offset: { readonly milliseconds: number; readonly give: number; readonly at: Moment } | undefined
+  #lookedAtMs = Number.NEGATIVE_INFINITY
+  #looking: Promise<void> | undefined
+  #wanted = false
+  /** Raised with each look; an older look that is still under way has been given up. */
+  #look = 0
+  #lost = false
+  #closed = false
+  #timer: Timer | undefined
+  #forgetting: Timer | undefined
+  readonly #subscription: { stop(): void }
+
+  constructor(parts: RegistryParts) {
+    this.#parts = parts
+    // Four looks within the age that minting bears.
+    this.#pollMs = Math.min(1000, Math.max(50, parts.settings.mintStalenessMilliseconds / 4))
+    this.#witness = createWitness(slackMsOf(parts.settings))
+    this.#subscription = parts.bus.subscribe('revocations', () => this.#wake())
+  }
+
+  async start(): Promise<void> {
+    const first = this.#readOn(++this.#look)
+    this.#looking = first.catch(() => {}) // Whoever wakes us meanwhile waits for it.
+    try {
+      await first
+    } finally {
+      this.#looking = undefined
+    }
+    this.#scheduleNext()
+    this.#forgetLater()
+  }
+
+  get position(): Position | undefined {
+    return this.view.position
+  }
+
+  cutoffMs(kind: KeyKind, id: string): number {
+    const { salt } = this.view
+    return salt === undefined ? 0 : this.view.cutoff(revocationKey(this.#parts.sha256, salt, kind, this.#parts.issuer, id))
+  }
+
+  issuerStanding(): Standing {
+    return this.#standing
+  }
+
+  ageMs(): number {
+    if (this.#fresh === undefined) return Number.POSITIVE_INFINITY
+    const { clock } = this.#parts
+    // The larger of the two: one clock stands still while the machine sleeps, the other jumps.
+    return Math.max(0, clock.now() - this.#fresh.wall, clock.monotonic() - this.#fresh.monotonic)
+  }
+
+  clockOffsetMs(): number | undefined {
+    return this.#offset === undefined ? undefined : Math.round(this.#offset.milliseconds - this.#steppedMs())
+  }
+
+  assertMayMint(): void {
+    const { settings } = this.#parts
+    if (this.ageMs() > settings.mintStalenessMilliseconds) throw fault('store_unavailable')
+    const give = this.#offset?.give ?? 0
+    if (Math.abs(this.clockOffsetMs() ?? 0) - give > settings.clockOffsetMilliseconds)
+      throw fault('clock_unsure', { retryAfterSeconds: 5 })
+  }
+
+  sawInTime(epoch: string, seq: number): boolean {
+    return this.#witness.sawInTime(epoch, seq)
+  }
+
+  follow(follower: RegistryFollower): { stop(): void } {
+    const one = { applied: follower.applied.bind(follower), reset: follower.reset.bind(follower) }
+    this.#followers.add(one)
+    return { stop: () => void this.#followers.delete(one) }
+  }
+
+  async lookNow(): Promise<void> {
+    if (this.#looking !== undefined) await this.#looking
+    if (!this.#closed) await this.#startLook(true)
+  }
+
+  close(): void {
+    this.#closed = true
+    this.#look++
+    this.#subscription.stop()
+    this.#timer?.cancel()
+    this.#forgetting?.cancel()
+    this.#followers.clear()
+  }
+
+  // ── When to look ──
+
+  /** At once when nothing happened for a while, else with the next group. */
+  #wake(): void {
+    if (this.#closed) return
+    if (this.#looking !== undefined) {
+      this.#wanted = true
+      return
+    }
+    const waitMs = this.#lookedAtMs + GROUP_MS - this.#parts.clock.monotonic()
+    if (waitMs <= 0) void this.#startLook(true)
+    else this.#schedule(waitMs, true)
+  }
+
+  #schedule(milliseconds: number, woken = false): void {
+    this.#timer?.cancel()
+    if (!this.#closed) this.#timer = this.#parts.timers.after(milliseconds, () => void this.#startLook(woken))
+  }
+
+  #startLook(woken: boolean): Promise<void> {
+    this.#looking ??= this.#lookOnce(woken).finally(() => {
+      this.#looking = undefined
+      this.#scheduleNext()
+    })
+    return this.#looking
+  }
+
+  #scheduleNext(): void {
+    this.#schedule(this.#wanted ? GROUP_MS : this.#pollMs, this.#wanted)
+    this.#wanted = false
+  }
+
+  /** Ends within the patience, whatever the store does; never fails. */
+  async #lookOnce(woken: boolean): Promise<void> {
+    const look = ++this.#look
+    const patience = Promise.withResolvers<never>()
+    const timer = this.#parts.timers.after(PATIENCE_MS, () => patience.reject(new Error('the store did not answer in time')))
+    try {
+      await Promise.race([this.#readOn(look, woken), patience.promise])
+      if (this.#lost && !this.#closed) this.#parts.observe?.found?.()
+      this.#lost = false
+    } catch (cause) {
+      this.#look++ // What is still under way is given up.
+      if (!this.#lost && !this.#closed) this.#parts.observe?.lost?.(cause)
+      this.#lost = true
+    } finally {
+      timer.cancel()
+      this.#lookedAtMs = this.#parts.clock.monotonic()
+    }
+  }
+
+  // ── Looking ──
+
+  /** `woken`: there probably is something new, so it is asked for along with the head. */
+  async #readOn(look: number, woken = false): Promise<void> {
+    const { store, clock } = this.#parts
+    const asked = { wall: clock.now(), monotonic: clock.monotonic() }
+    const before = this.view.position
+    const [head, ahead] = await Promise.all([
+      store.revocations.head(),
+      woken && before !== undefined ? store.revocations.after(before.seq, PAGE) : undefined,
+      this.#measureClock(asked),
+    ])
+    this.#assertCurrent(look)
+    if (before?.epoch === head.epoch && before.seq > head.seq) {
+      throw new Error(`the log went back from ${before.seq} to ${head.seq}: entries were lost, and a new epoch has to begin`)
+    }
+    if (before?.epoch !== head.epoch || before.seq < head.floor) await this.#readAnew(look)
+    else if (ahead !== undefined && ahead.length > 0) await this.#apply(look, ahead)
+    for (let seq = -1; this.#position(head.epoch) < head.seq && this.#position(head.epoch) > seq; ) {
+      seq = this.#position(head.epoch)
+      const entries = await store.revocations.after(seq, PAGE)
+      this.#assertCurrent(look)
+      await this.#apply(look, entries)
+    }
+    if (this.#standingIsOld) await this.#readStanding(look)
+    if (this.#position(head.epoch) >= head.seq) this.#fresh = asked
+  }
+
+  /** The last number applied in this epoch; -1 while we are in another. */
+  #position(epoch: string): number {
+    return this.view.position?.epoch === epoch ? this.view.position.seq : -1
+  }
+
+  async #apply(look: number, entries: readonly LogEntry[]): Promise<void> {
+    const { epoch, seq } = this.view.position as Position
+    const isWhole = entries.length > 0 && entries.every((e, i) => e.seq === seq + 1 + i && e.epoch === epoch)
+    // They went, or the epoch did, between two questions.
+    if (!isWhole) return this.#readAnew(look)
+    const to = seq + entries.length
+    const saltVersion = this.view.salt?.version ?? 0
+    const outcome = this.view.applyBatch({ epoch, from: seq + 1, to, saltVersion, entries }, this.#limit())
+    if (outcome !== 'applied') throw new Error(`entries ${seq + 1} to ${to} of the log are ${outcome}`)
+    this.#witness.saw(entries, this.#storeNowMs())
+    this.#standingIsOld ||= entries.some((e) => e.kind === 'issuer' && e.issuer === this.#parts.issuer)
+    for (const follower of this.#followers) follower.applied(epoch, entries)
+  }
+
+  async #readStanding(look: number): Promise<void> {
+    const standing = await issuerStanding(this.#parts.store)
+    this.#assertCurrent(look)
+    this.#standing = standing
+    this.#standingIsOld = false
+  }
+
+  async #readAnew(look: number): Promise<void> {
+    const { store, clock } = this.#parts
+    const { head, entries } = await store.revocations.snapshot(epochSeconds(clock.now()))
+    this.#assertCurrent(look)
+    const snapshot = { epoch: head.epoch, seq: head.seq, salt: head.salt, records: encodeRecords(entries) }
+    const outcome = this.view.replace(snapshot, this.#limit())
+    if (outcome === 'poisoned' || outcome === 'full') throw new Error(`the log's snapshot at ${head.seq} is ${outcome}`)
+    this.#standingIsOld = true
+    const position = { epoch: head.epoch, seq: head.seq }
+    this.#witness.begin(position)
+    for (const follower of this.#followers) follower.reset(position)
+  }
+
+  async #measureClock(asked: Moment): Promise<void> {
+    const { store, clock } = this.#parts
+    const isNew = this.#offset !== undefined && asked.monotonic - this.#offset.at.monotonic < CLOCK_MS
+    if (isNew && Math.abs(this.#steppedMs()) < STEP_MS) return
+    const storeMs = await store.now()
+    // The store looked at its clock somewhere between question and answer: halfway, give or take half the time it took.
+    const give = (clock.monotonic() - asked.monotonic) / 2
+    this.#offset = { milliseconds: Math.round(storeMs - (asked.wall + give)), give, at: asked }
+  }
+
+  /**
+   * How far this node's wall clock has been set ahead since it was measured. Nobody need tell us: the monotonic clock did not step with
+   * it. After a sleep, in which only the wall clock went on, it is too much, until the next look measures again.
+   */
+  #steppedMs(): number {
+    if (this.#offset === undefined) return 0
+    const { clock } = this.#parts
+    const { wall, monotonic } = this.#offset.at
+    return clock.now() - wall - (clock.monotonic() - monotonic)
+  }
+
+  #storeNowMs(): number {
+    return this.#parts.clock.now() + (this.clockOffsetMs() ?? 0)
+  }
+
+  #limit(): { nowMs: number; guardMs: number } {
+    return { nowMs: this.#parts.clock.now(), guardMs: poisonGuardMsOf(this.#parts.settings) }
+  }
+
+  #assertCurrent(look: number): void {
+    if (look !== this.#look) throw new Error('this look was given up')
+  }
+
+  #forgetLater(): void {
+    if (this.#closed) return
+    this.#forgetting = this.#parts.timers.after(FORGET_MS, () => {
+      // Validators' leeway is in every drop-after; one more second for this node's clock.
+      this.view.forget(epochSeconds(this.#parts.clock.now()) - 1, FORGET_SHARE)
+      this.#forgetLater()
+    })
+  }
+}

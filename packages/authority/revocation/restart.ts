@@ -1,0 +1,36 @@
+/**
+ * A new epoch after a restore or a failover that may have lost entries: the old numbering cannot be vouched for, and nothing
+ * issued until now can be told from what had been revoked in the gap. So the log goes over and a cutoff on the whole issuer
+ * lies over the gap: every access token renews, every session and grant begins anew (OPS-04).
+ */
+import type { Tx } from '../store/store.ts'
+import { type CarryParts, carryLogOver } from './carry-log.ts'
+import { keyOf, logEntry } from './record.ts'
+import { guardMsOf, longestTokenSeconds, type RevocationSettings } from './rules.ts'
+import { moveStanding } from './standing.ts'
+import { judgeSpan, type Span, type Why } from './target.ts'
+
+export interface Restarted {
+  readonly epoch: string
+  /** Everything issued at or before it is dead, epoch milliseconds. */
+  readonly cutoffMs: number
+}
+
+/** `also` adds to the same transaction, the audit event say; it may run more than once. */
+export async function restartLog(
+  why: Pick<Why, 'reason' | 'actor'>,
+  parts: CarryParts & { readonly issuer: string; readonly settings: RevocationSettings },
+  also: (tx: Tx, restarted: Restarted) => void | Promise<void> = () => {},
+): Promise<Restarted> {
+  const { issuer, settings, sha256 } = parts
+  const target = { kind: 'issuer', id: issuer, issuer, isOwn: true } as const
+  return carryLogOver(parts, async (tx, _log, next) => {
+    const cutoffMs = tx.nowMs + guardMsOf(settings)
+    const longestSeconds = await longestTokenSeconds(tx.meta, settings)
+    const span = judgeSpan(target, { cutoffMs, nowMs: tx.nowMs, longestSeconds }, settings) as Span
+    await moveStanding(tx, { target, act: 'revoke', cutoffMs, again: false })
+    const answer = { epoch: next.epoch, cutoffMs }
+    await also(tx, answer)
+    return { keeps: () => true, adds: [logEntry(target, keyOf(sha256, next.salt, target), span, why)], answer }
+  })
+}

@@ -1,0 +1,37 @@
+/** Lifting a suspension: the target is active again, what hung on it goes on, and access tokens made before stay dead. */
+import { epochSeconds } from '@signet/kernel/surroundings.ts'
+import { auditAct, claimOfActor, decodeAnswer, encodeAnswer, IDEMPOTENCY_SECONDS, requestDigest } from './record.ts'
+import { refuse } from './refuse.ts'
+import type { RevokerParts } from './settle.ts'
+import { changeStanding, findStatus } from './standing.ts'
+import type { KnownTarget, Why } from './target.ts'
+
+/** A state that others keep changing under our hands is looked at again so often. */
+const MAX_LOOKS = 4
+
+/** Refusals: `not_found`; `conflict` with `not_suspended` or `already_revoked`. */
+export async function resumeTarget(target: KnownTarget, why: Why, parts: RevokerParts): Promise<void> {
+  const { store, sha256 } = parts
+  const request = requestDigest(sha256, 'resume', target)
+  const claim = why.idempotencyKey === undefined ? undefined : claimOfActor(sha256, why)
+  for (let look = 0; look < MAX_LOOKS; look++) {
+    const resumed = await store.transact(async (tx) => {
+      const before = claim && (await tx.idempotency.find(claim))
+      if (before !== undefined) {
+        if (decodeAnswer(before).request !== request) throw refuse('conflict', 'idempotency_key_reused')
+        return true
+      }
+      if (!(await changeStanding(tx, target, { from: ['suspended'], to: 'active' }))) return false
+      if (claim !== undefined)
+        await tx.idempotency.put(claim, encodeAnswer({ request }), epochSeconds(tx.nowMs) + IDEMPOTENCY_SECONDS)
+      auditAct(tx, 'suspension.lifted', target, why, parts, {})
+      return true
+    })
+    if (resumed) return
+    const status = await findStatus(store, target)
+    if (status === undefined) throw refuse('not_found', `unknown_${target.kind}`)
+    if (status === 'revoked') throw refuse('conflict', 'already_revoked')
+    if (status === 'active') throw refuse('conflict', 'not_suspended')
+  }
+  throw refuse('conflict', 'busy', 1)
+}

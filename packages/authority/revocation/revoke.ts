@@ -1,0 +1,157 @@
+/**
+ * Ending trust: one function for every target. A revocation is one transaction of state change, log entry and audit event; it
+ * is acknowledged once that is durable and its cutoff still lies far enough ahead (ADR 5). Asking twice gives the same
+ * answer and one entry. Validators learn of it from the log (feed.ts); nothing here has to tell them.
+ */
+import { toBase64Url } from '@signet/kernel/bytes.ts'
+import { epochSeconds } from '@signet/kernel/surroundings.ts'
+import type { Tx } from '../store/store.ts'
+import { createCommitWatch } from './commit-watch.ts'
+import { notePrior } from './prior.ts'
+import {
+  auditAct,
+  claimOfActor,
+  decodeAnswer,
+  encodeAnswer,
+  IDEMPOTENCY_SECONDS,
+  keyOf,
+  logEntry,
+  requestDigest,
+  type StoredAnswer,
+} from './record.ts'
+import { refuse } from './refuse.ts'
+import { resumeTarget } from './resume.ts'
+import { guardMsOf, MAX_AHEAD_MS } from './rules.ts'
+import { type PendingReceipt, type RevocationReceipt, type RevokerParts, settleReceipt } from './settle.ts'
+import { take } from './take.ts'
+import { type Act, checkWhy, type KnownTarget, knowTarget, type Target, type Why } from './target.ts'
+import { type Undone, type UndoRequest, undoRevocations } from './undo.ts'
+
+export type { PendingReceipt, RevocationReceipt, RevokerParts } from './settle.ts'
+
+export interface Revoker {
+  /** Takes something back. Refusals: `not_found`, `conflict`, `invalid_request`, each with its reason. */
+  revoke(target: Target, why: Why): Promise<RevocationReceipt>
+  /**
+   * The same inside a flow's own transaction. Wake-ups and the check at the acknowledgment follow by themselves; a flow that
+   * answers with a receipt awaits `settle` after its commit.
+   */
+  within(tx: Tx, target: Target, why: Why): Promise<PendingReceipt>
+  settle(pending: PendingReceipt): Promise<RevocationReceipt>
+  /** Holds a subject, client, session, device or grant: access tokens die, refreshing is refused, and it all goes on after `resume`. */
+  suspend(target: Target, why: Why): Promise<RevocationReceipt>
+  resume(target: Target, why: Why): Promise<void>
+  /** Undoes revocations by their numbers in the log: a new epoch without them, see undo.ts. */
+  undo(request: UndoRequest, why: Why): Promise<Undone>
+  close(): void
+}
+
+/** A state that others keep changing under our hands is looked at again so often. */
+const MAX_LOOKS = 4
+
+export function createRevoker(parts: RevokerParts): Revoker {
+  const { store, settings, issuer, sha256 } = parts
+  /** The largest cutoff whose commit has returned: tokens may have been issued just past it. */
+  let settledMs = 0
+  const raising = new Map<string, Promise<RevocationReceipt>>()
+  const watch = createCommitWatch<PendingReceipt>(parts.timers, (pending) => void settle(pending).catch(() => {}))
+
+  return {
+    revoke: (target, why) => act(target, actOf(why), why),
+    async within(tx, target, why) {
+      checkWhy(why)
+      const pending = await make(tx, knowTarget(target, actOf(why), issuer), actOf(why), why)
+      if (pending.outcome.kind === 'made') {
+        // The flow may begin something just past it in this very transaction, which a later one of the same commit must reach.
+        settledMs = Math.max(settledMs, pending.outcome.span.cutoffMs)
+        watch.add(pending, pending.outcome.place)
+      }
+      return pending
+    },
+    settle,
+    suspend: (target, why) => act(target, 'suspend', why),
+    async resume(target, why) {
+      checkWhy(why)
+      await resumeTarget(knowTarget(target, 'suspend', issuer), why, parts)
+    },
+    async undo(request, why) {
+      checkWhy(why)
+      return undoRevocations(request, why, parts)
+    },
+    close: watch.close,
+  }
+
+  async function act(asked: Target, kind: Act, why: Why): Promise<RevocationReceipt> {
+    const startedMs = parts.clock.monotonic()
+    checkWhy(why)
+    const target = knowTarget(asked, kind, issuer)
+    for (let look = 0; look < MAX_LOOKS; look++) {
+      const receipt = await settleOrLook(await store.transact((tx) => make(tx, target, kind, why)))
+      if (receipt === 'look_again') continue // It was being moved by others meanwhile.
+      parts.observe?.revoked?.(target.kind, parts.clock.monotonic() - startedMs)
+      return receipt
+    }
+    throw refuse('conflict', 'busy', 1)
+  }
+
+  /** The whole act, inside the transaction. */
+  async function make(tx: Tx, target: KnownTarget, act: Act, why: Why): Promise<PendingReceipt> {
+    const { salt } = await tx.revocations.head()
+    const key = keyOf(sha256, salt, target)
+    const claim = why.idempotencyKey === undefined ? undefined : claimOfActor(sha256, why)
+    const before = claim && (await tx.idempotency.find(claim))
+    if (before !== undefined) {
+      return {
+        target,
+        act,
+        why,
+        key,
+        outcome: { kind: 'repeated', answer: sameRequest(decodeAnswer(before), requestDigest(sha256, act, target)) },
+      }
+    }
+    const prior = await notePrior(tx, target, act, sha256)
+    const span = await take(tx, { target, act, why, key, cutoffMs: nextCutoffMs(tx.nowMs) }, parts)
+    if (span === undefined) return { target, act, why, key, outcome: { kind: 'unmoved' } }
+    if (claim !== undefined) {
+      // Two with the same key at once: the store lets one `put` win and runs the other again, which then finds it.
+      const request = requestDigest(sha256, act, target)
+      const answer = encodeAnswer({ request, made: { cutoffMs: span.cutoffMs, atMs: tx.nowMs } })
+      await tx.idempotency.put(claim, answer, epochSeconds(tx.nowMs) + IDEMPOTENCY_SECONDS)
+    }
+    await prior?.keep(span)
+    const place = tx.revocations.append(logEntry(target, key, span, why))
+    auditAct(tx, act === 'suspend' ? 'suspension.made' : 'revocation.made', target, why, parts, {
+      key: toBase64Url(key),
+      cutoff_ms: span.cutoffMs,
+      ...(act === 'renew' ? { keeps_grants: true } : {}),
+    })
+    return { target, act, why, key, outcome: { kind: 'made', span, atMs: tx.nowMs, place } }
+  }
+
+  /**
+   * Past the guard, and past every cutoff whose commit this node has seen return: a token issued right after that one, in
+   * the same millisecond, must be within reach of this one.
+   */
+  function nextCutoffMs(nowMs: number): number {
+    const cutoffMs = nowMs + guardMsOf(settings)
+    return settledMs < cutoffMs ? cutoffMs : Math.min(settledMs + 1, cutoffMs + MAX_AHEAD_MS)
+  }
+
+  async function settle(pending: PendingReceipt): Promise<RevocationReceipt> {
+    const receipt = await settleOrLook(pending)
+    return receipt === 'look_again' ? act(pending.target, pending.act, pending.why) : receipt
+  }
+
+  async function settleOrLook(pending: PendingReceipt): Promise<RevocationReceipt | 'look_again'> {
+    watch.remove(pending)
+    if (pending.outcome.kind === 'made') settledMs = Math.max(settledMs, pending.outcome.span.cutoffMs)
+    return settleReceipt(pending, { ...parts, nextCutoffMs, raising })
+  }
+}
+
+const actOf = (why: Why): Act => (why.keepGrants === true ? 'renew' : 'revoke')
+
+function sameRequest(answer: StoredAnswer, request: string): StoredAnswer {
+  if (answer.request !== request) throw refuse('conflict', 'idempotency_key_reused')
+  return answer
+}

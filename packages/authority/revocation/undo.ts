@@ -1,0 +1,149 @@
+/**
+ * Undoing a wrong revocation. Merging by the larger cutoff has no undo, so a new epoch takes the place of the whole log, without
+ * the entries that are undone. Validators take the signed snapshot of the new epoch (docs/protocol/feed.md §6).
+ *
+ * Undone can be what only stands behind a cutoff: access tokens, subjects, clients, the issuer, and anything of another
+ * issuer. A grant, session, device or signing key that was revoked has ended for good, and a suspension is lifted by `resume`.
+ */
+import type { ClientId, SubjectId, TokenId } from '@signet/kernel/ids.ts'
+import type { KeyKind } from '@signet/kernel/revocation.ts'
+import { epochSeconds } from '@signet/kernel/surroundings.ts'
+import { type AuditActor, audited } from '../audit/events.ts'
+import type { LogEntry, Tx } from '../store/store.ts'
+import { type CarriedLog, carryLogOver } from './carry-log.ts'
+import { findPrior } from './prior.ts'
+import { AUDIT_ROLES, claimOfActor, IDEMPOTENCY_SECONDS } from './record.ts'
+import { refuse } from './refuse.ts'
+import type { RevokerParts } from './settle.ts'
+import { WIDE, withdrawRevokedMs } from './standing.ts'
+import type { Why } from './target.ts'
+
+/** Revocations by their numbers, which mean something in their epoch only. */
+export interface UndoRequest {
+  readonly epoch: string
+  readonly seqs: readonly number[]
+}
+
+export interface Undone {
+  /** The new numbering, and its last number. */
+  readonly epoch: string
+  readonly seq: number
+  /** Entries carried over. */
+  readonly entries: number
+  /** Entries left out: those named, and later ones of the same target by the same actor for the same reason. */
+  readonly removed: number
+  /** Subjects, clients or the issuer whose grants and sessions go on again. */
+  readonly restored: number
+}
+
+/** Undone at once, at most. */
+const MAX_SEQS = 1000
+
+/** Refusals: `not_found` (`unknown_revocation`), `conflict` (`epoch_changed`, `not_undoable`, `suspended`, `busy`). */
+export async function undoRevocations(request: UndoRequest, why: Why, parts: RevokerParts): Promise<Undone> {
+  const { epoch, seqs } = request
+  if (seqs.length === 0 || seqs.length > MAX_SEQS) throw refuse('invalid_request', 'malformed_target')
+  const { store, sha256 } = parts
+  const claim = why.idempotencyKey === undefined ? undefined : claimOfActor(sha256, why)
+  const before = claim && (await store.transact((tx) => tx.idempotency.find(claim)))
+  if (before !== undefined) return recallUndone(before, request)
+  if ((await store.revocations.head()).epoch !== epoch) throw refuse('conflict', 'epoch_changed')
+  await checkUndoable(seqs, parts)
+
+  const undone = await carryLogOver(parts, async (tx, log, next) => {
+    const named = await pick(tx, log, seqs, parts.issuer)
+    const isUndone = sameMistakes(named)
+    const nowAt = epochSeconds(tx.nowMs)
+    const left = log.entries.filter((entry) => !isUndone(entry))
+    const gone = log.entries.filter(isUndone)
+    const restored = await restoreGrants(tx, gone, left, parts)
+    const entries = left.filter((entry) => entry.dropAfter >= nowAt).length
+    for (const entry of named) auditUndo(tx, entry, why, parts, { new_epoch: next.epoch, restored })
+    const answer = { epoch: next.epoch, seq: entries, entries, removed: gone.length, restored }
+    if (claim !== undefined) {
+      await tx.idempotency.put(claim, JSON.stringify({ request: { epoch, seqs }, answer }), nowAt + IDEMPOTENCY_SECONDS)
+    }
+    return { keeps: (entry) => !isUndone(entry), adds: [], answer }
+  })
+  parts.bus.publish('revocations')
+  return undone
+}
+
+function recallUndone(stored: string, asked: UndoRequest): Undone {
+  const { request, answer } = JSON.parse(stored) as { request?: UndoRequest; answer?: Undone }
+  const isSame = JSON.stringify(request) === JSON.stringify({ epoch: asked.epoch, seqs: asked.seqs })
+  if (!isSame || answer === undefined) throw refuse('conflict', 'idempotency_key_reused')
+  return answer
+}
+
+/** Before the transaction, since it asks what no transition says; what it finds does not change any more. */
+async function checkUndoable(seqs: readonly number[], { store, issuer }: RevokerParts): Promise<void> {
+  for (const seq of seqs) {
+    const [entry] = await store.revocations.after(seq - 1, 1)
+    if (entry?.seq !== seq) throw refuse('not_found', 'unknown_revocation')
+    if (entry.issuer !== issuer || WIDE.includes(entry.kind)) continue
+    const isApiKey = entry.kind === 'token' && (await store.apiKeys.find(entry.target as TokenId)) !== undefined
+    if (entry.kind !== 'token' || isApiKey) throw refuse('conflict', 'not_undoable')
+  }
+}
+
+/** The entries named. One whose target is held would give life to tokens while nothing else may live. */
+async function pick(tx: Tx, { entries }: CarriedLog, seqs: readonly number[], issuer: string): Promise<readonly LogEntry[]> {
+  const wanted = new Set(seqs)
+  const named = entries.filter((entry) => wanted.has(entry.seq))
+  if (named.length < wanted.size) throw refuse('not_found', 'unknown_revocation')
+  for (const { kind, issuer: of, target } of named) {
+    if (of === issuer && (await isSuspended(tx, kind, target))) throw refuse('conflict', 'suspended')
+  }
+  return named
+}
+
+async function isSuspended(tx: Tx, kind: KeyKind, id: string): Promise<boolean> {
+  if (kind === 'subject') return (await tx.subjects.find(id as SubjectId))?.status === 'suspended'
+  return kind === 'client' && (await tx.clients.find(id as ClientId))?.status === 'suspended'
+}
+
+/** A revocation that was raised, or repeated by the same actor for the same reason, is one mistake. */
+function sameMistakes(named: readonly LogEntry[]): (entry: LogEntry) => boolean {
+  const words = (e: LogEntry): string => JSON.stringify([e.kind, e.issuer, e.target, e.reason, e.actor])
+  const since = new Map<string, number>()
+  for (const entry of named) since.set(words(entry), Math.min(entry.seq, since.get(words(entry)) ?? Number.POSITIVE_INFINITY))
+  return (entry) => entry.seq >= (since.get(words(entry)) ?? Number.POSITIVE_INFINITY)
+}
+
+/** Puts `revokedMs` back to what the revocations that are left make it. One that came since, or was forgotten, stands. */
+async function restoreGrants(
+  tx: Tx,
+  gone: readonly LogEntry[],
+  left: readonly LogEntry[],
+  { issuer, sha256 }: RevokerParts,
+): Promise<number> {
+  let restored = 0
+  // Latest first, so that several of one target are taken back one by one.
+  const own = gone.filter((entry) => entry.issuer === issuer && WIDE.includes(entry.kind))
+  for (const entry of own.toSorted((a, b) => b.cutoffMs - a.cutoffMs)) {
+    const target = { kind: entry.kind, issuer, id: entry.target }
+    let beforeMs = await findPrior(tx, target, entry.cutoffMs, sha256)
+    if (beforeMs === undefined) continue // It ended no grants.
+    for (const other of left) {
+      if (other.kind !== entry.kind || other.target !== entry.target || other.issuer !== issuer || other.cutoffMs <= beforeMs)
+        continue
+      if ((await findPrior(tx, target, other.cutoffMs, sha256)) !== undefined) beforeMs = other.cutoffMs
+    }
+    if (beforeMs < entry.cutoffMs && (await withdrawRevokedMs(tx, target, entry.cutoffMs, beforeMs))) restored++
+  }
+  return restored
+}
+
+function auditUndo(
+  tx: Tx,
+  entry: LogEntry,
+  why: Why,
+  { clock, chance, issuer }: RevokerParts,
+  about: { readonly new_epoch: string; readonly restored: number },
+): void {
+  const isOwn = entry.issuer === issuer
+  const ids = isOwn ? { [AUDIT_ROLES[entry.kind]]: entry.target } : { issuer: entry.issuer }
+  const detail = { kind: entry.kind, reason: why.reason, seq: entry.seq, epoch: entry.epoch, ...about }
+  tx.audit(audited(clock, chance, 'admin.revocation_undone', why.actor as AuditActor, ids, detail))
+}
