@@ -1,0 +1,318 @@
+import assert from 'node:assert/strict'
+import { spawn } from 'node:child_process'
+import { afterEach, beforeEach, describe, test } from 'node:test'
+import { revocationKey } from '@signet/kernel/revocation.ts'
+import type { Verdict } from '@signet/kernel/verdict.ts'
+import { manualSurroundings } from '@signet/testkit/surroundings.ts'
+import { createValidator, type Validator, type ValidatorEvents, type ValidatorOptions } from './index.ts'
+import { startIssuer, type TestIssuer, until } from './issuer.testkit.ts'
+import { sha256 } from './surroundings.ts'
+
+const PERMISSIONS = {
+  write: { maxStalenessSeconds: 2 },
+  read: { maxStalenessSeconds: 3600 },
+}
+let issuer: TestIssuer
+let validator: Validator
+let surroundings: ReturnType<typeof manualSurroundings>
+let troubles: ValidatorEvents['trouble'][]
+let changes: ValidatorEvents['freshness'][]
+
+/** A validator whose time is in our hand, with a real feed at the other end of a real connection. */
+async function begin(more: Partial<ValidatorOptions> = {}): Promise<void> {
+  surroundings = manualSurroundings(7, Date.now())
+  validator = createValidator({
+    issuer: issuer.issuer,
+    audience: 'https://api.example',
+    permissions: PERMISSIONS,
+    surroundings,
+    ...more,
+  })
+  troubles = []
+  changes = []
+  validator.events.on('trouble', (trouble) => troubles.push(trouble))
+  validator.events.on('freshness', (change) => changes.push(change))
+  await validator.ready()
+}
+
+beforeEach(async () => {
+  issuer = await startIssuer()
+})
+afterEach(async () => {
+  await validator.close()
+  await issuer.close()
+})
+
+const reason = (verdict: Verdict): string => (verdict.allowed ? 'allowed' : verdict.reason)
+const ask = (needs?: string, claims: object = {}): string => {
+  const token = issuer.mint({ scope: 'read write', ...claims }, { atMs: surroundings.clock.now() })
+  return reason(validator.validateSync(token, needs === undefined ? {} : { needs }))
+}
+const seq = (): number => validator.stats().position?.seq ?? -1
+/** Lets time pass in small steps with real turns between them, until something holds. */
+async function passUntil(holds: () => boolean, what: string, stepMs = 50): Promise<void> {
+  for (let i = 0; i < 2000; i++) {
+    if (holds()) return
+    surroundings.clock.advance(stepMs)
+    await new Promise((resolve) => setTimeout(resolve, 1))
+  }
+  throw new Error(`time passed in vain: ${what}`)
+}
+
+describe('with the feed cut', () => {
+  test('each permission goes when its own bound is over, to the millisecond, and comes back on heal with nothing missed', async () => {
+    await begin()
+    issuer.faults.status = 503
+    issuer.dropStreams()
+    surroundings.clock.advance(2000)
+    assert.equal(ask('write'), 'allowed')
+    surroundings.clock.advance(1)
+    const verdict = validator.validateSync(issuer.mint({ scope: 'read write' }, { atMs: surroundings.clock.now() }), {
+      needs: 'write',
+    })
+    assert.ok(!verdict.allowed)
+    assert.deepEqual(
+      [verdict.reason, verdict.status, verdict.action, verdict.freshness, verdict.challenge],
+      ['stale', 503, 'retry', 'degraded', undefined],
+    )
+    assert.ok((verdict.retryAfterSeconds ?? 0) >= 1)
+    assert.equal(ask('read'), 'allowed')
+    const both = validator.validateSync(issuer.mint({ scope: 'read write' }, { atMs: surroundings.clock.now() }))
+    assert.ok(both.allowed)
+    assert.deepEqual(both.permissions, ['read'])
+
+    // What is revoked meanwhile …
+    issuer.revoke({ kind: 'subject', id: 'user-1', cutoffMs: surroundings.clock.now() + 1000 })
+    assert.equal(ask('read'), 'allowed')
+    // … is known as soon as the feed is back.
+    delete issuer.faults.status
+    await passUntil(() => seq() === 1 && validator.stats().freshness === 'fresh', 'heal')
+    assert.equal(ask('read', { jti: undefined }), 'malformed')
+    assert.equal(
+      reason(validator.validateSync(issuer.mint({ scope: 'read' }, { atMs: surroundings.clock.now() - 60_000 }))),
+      'revoked',
+    )
+    assert.equal(ask('write', { sub: 'user-2' }), 'allowed')
+    assert.deepEqual(
+      changes.map(({ from, to }) => `${from} to ${to}`),
+      ['blind to fresh', 'fresh to degraded', 'degraded to fresh'],
+    )
+  })
+
+  test('nothing is left when the widest bound is over', async () => {
+    await begin()
+    issuer.faults.status = 503
+    issuer.dropStreams()
+    surroundings.clock.step(3_600_001)
+    assert.equal(ask('read'), 'stale')
+    assert.equal(ask(), 'stale')
+    assert.equal(validator.stats().freshness, 'blind')
+  })
+})
+
+describe('a probe', () => {
+  test('proves what was known when it was sent, not when it was answered', async () => {
+    await begin()
+    issuer.faults.delayMs = 100
+    const { '/feed/head': before = 0 } = issuer.asked
+    surroundings.clock.advance(600) // Sends the next probe …
+    await until(() => (issuer.asked['/feed/head'] ?? 0) > before, 'the probe')
+    surroundings.clock.advance(300) // … and time passes until it is answered.
+    await until(() => validator.stats().stalenessMs < 900, 'the answer')
+    assert.ok(validator.stats().stalenessMs >= 300)
+  })
+
+  test('adds the age of the party that answered', async () => {
+    issuer.faults.ageMs = 1500
+    await begin()
+    assert.equal(validator.stats().stalenessMs, 1500)
+    surroundings.clock.advance(501)
+    assert.equal(ask('write'), 'stale')
+  })
+
+  for (const fault of ['old answer', 'wrong signature', 'wrong probe', 'no answer'] as const) {
+    test(`proves nothing by: ${fault}`, async () => {
+      await begin()
+      issuer.faults.head = fault
+      await passUntil(() => troubles.some(({ what }) => what === 'feed_head'), 'the trouble', 100)
+      await passUntil(() => ask('write') === 'stale', 'staleness', 100)
+      assert.equal(ask('read'), 'allowed')
+      delete issuer.faults.head
+      await passUntil(() => ask('write') === 'allowed', 'recovery', 100)
+    })
+  }
+
+  test('says what has been applied', async () => {
+    await begin()
+    issuer.revoke({ kind: 'subject', id: 'x' })
+    await until(() => seq() === 1, 'the batch')
+    await passUntil(() => issuer.lastApplied === '1', 'the report')
+  })
+})
+
+describe('a stream', () => {
+  test('that brings nothing while the head moves on does not look fresh, and is begun again', async () => {
+    await begin()
+    issuer.faults.frozenStream = true
+    issuer.revoke({ kind: 'subject', id: 'user-1', cutoffMs: surroundings.clock.now() + 1000 })
+    await passUntil(() => ask('write', { sub: 'user-2' }) === 'stale', 'staleness')
+    assert.equal(seq(), 0)
+    delete issuer.faults.frozenStream
+    await passUntil(() => seq() === 1 && ask('write', { sub: 'user-2' }) === 'allowed', 'another stream')
+    assert.ok(validator.stats().streams >= 2)
+  })
+
+  test('that is silent for three heartbeats is begun again', async () => {
+    await begin()
+    await until(() => issuer.openStreams() === 1 && validator.stats().streams > 0, 'the stream')
+    const { streams } = validator.stats()
+    surroundings.clock.advance(15_000)
+    await passUntil(() => validator.stats().streams > streams, 'another stream')
+    assert.ok(!troubles.some(({ what }) => what === 'feed_stream'), 'silence is not trouble')
+  })
+
+  test('with a batch missing is healed from the last place, with nothing lost', async () => {
+    await begin()
+    await until(() => issuer.openStreams() === 1 && validator.stats().streams > 0, 'the stream')
+    issuer.faults.skipNextBatch = true
+    issuer.revoke({ kind: 'subject', id: 'lost' }, { kind: 'subject', id: 'lost too' })
+    issuer.revoke({ kind: 'subject', id: 'came' })
+    await passUntil(() => seq() === 3, 'the heal')
+    for (const sub of ['lost', 'lost too', 'came']) assert.equal(ask('read', { sub }), 'revoked')
+  })
+
+  test('is resumed after a drop from where it was', async () => {
+    await begin()
+    await until(() => issuer.openStreams() === 1 && validator.stats().streams > 0, 'the stream')
+    issuer.revoke({ kind: 'subject', id: 'a' })
+    await until(() => seq() === 1, 'the first')
+    issuer.dropStreams()
+    issuer.revoke({ kind: 'subject', id: 'b' })
+    await passUntil(() => seq() === 2, 'the second')
+    assert.equal(issuer.asked['/feed/snapshot'], 1)
+  })
+
+  test('whose place is gone is replaced by the snapshot', async () => {
+    await begin()
+    await until(() => issuer.openStreams() === 1 && validator.stats().streams > 0, 'the stream')
+    issuer.faults.frozenStream = true
+    issuer.revoke({ kind: 'subject', id: 'a' }, { kind: 'subject', id: 'b' })
+    issuer.floor = 2
+    delete issuer.faults.frozenStream
+    issuer.dropStreams()
+    await passUntil(() => seq() === 2, 'the snapshot')
+    assert.equal(ask('read', { sub: 'a' }), 'revoked')
+    assert.equal(issuer.asked['/feed/snapshot'], 2)
+  })
+
+  test('with signed nonsense, unsigned sense and unknown events does no harm', async () => {
+    await begin()
+    await until(() => issuer.openStreams() === 1 && validator.stats().streams > 0, 'the stream')
+    issuer.sendRaw('event: batch\ndata: {}\n\n')
+    await passUntil(() => troubles.length > 0, 'the trouble')
+    await passUntil(() => issuer.openStreams() === 1, 'another stream')
+    issuer.sendRaw('event: hello\ndata: x\n\n: comment\n\n')
+    issuer.sendRaw('data: no name\n\n')
+    issuer.revoke({ kind: 'subject', id: 'a' })
+    await passUntil(() => seq() === 1, 'the batch')
+  })
+
+  test('with a cutoff beyond the poison limit is not taken in, and what came with it neither', async () => {
+    await begin()
+    await until(() => issuer.openStreams() === 1 && validator.stats().streams > 0, 'the stream')
+    issuer.revoke({ kind: 'subject', id: 'user-1' }, { kind: 'issuer', id: issuer.issuer, cutoffMs: Date.now() + 40_000 })
+    await passUntil(() => troubles.some(({ what }) => what === 'feed_stream'), 'the refusal')
+    assert.equal(seq(), 0)
+    assert.equal(ask('read'), 'allowed')
+    await passUntil(() => ask('write') === 'stale', 'and it says so by going stale')
+    // Once the time has come it is no poison any more.
+    surroundings.clock.advance(15_000)
+    await passUntil(() => seq() === 2, 'taken in')
+    assert.equal(ask('read'), 'revoked')
+  })
+})
+
+describe('a snapshot', () => {
+  for (const fault of ['wrong digest', 'short'] as const) {
+    test(`is not used: ${fault}`, async () => {
+      issuer.revoke({ kind: 'subject', id: 'a' })
+      issuer.faults.snapshot = fault
+      await assert.rejects(
+        Promise.race([
+          begin(),
+          until(() => troubles.some(({ what }) => what === 'feed_snapshot'), 'x').then(() =>
+            Promise.reject(new Error('refused')),
+          ),
+        ]),
+        /refused/,
+      )
+      await until(() => ask('read') === 'stale', 'the keys are there, and yet')
+      assert.equal(validator.stats().position, undefined)
+      delete issuer.faults.snapshot
+      await passUntil(() => ask('read', { sub: 'b' }) === 'allowed', 'a good one')
+      assert.equal(ask('read', { sub: 'a' }), 'revoked')
+    })
+  }
+})
+
+describe('a new epoch', () => {
+  test('replaces the map, and until its snapshot is there the old one holds', async () => {
+    await begin()
+    issuer.revoke({ kind: 'subject', id: 'user-1', cutoffMs: surroundings.clock.now() + 2000 })
+    await until(() => seq() === 1, 'the wrong revocation')
+    assert.equal(ask('read'), 'revoked')
+    const old = issuer.snapshot()
+    issuer.newEpoch([])
+    issuer.faults.snapshot = old // The node that serves snapshots lags behind.
+    issuer.dropStreams()
+    await passUntil(
+      () => troubles.some(({ what }) => what === 'feed_snapshot') || validator.stats().resyncs > 0,
+      'the new epoch is seen',
+    )
+    assert.equal(ask('read'), 'revoked')
+    delete issuer.faults.snapshot
+    await passUntil(() => ask('read') === 'allowed' && ask('write') === 'allowed', 'the undoing')
+    assert.equal(validator.stats().position?.epoch, 'epoch-2')
+  })
+
+  test('is not believed from an old snapshot: only a probe of our own says which epoch is now', async () => {
+    await begin()
+    const old = issuer.snapshot() // Of epoch 1, from before the revocation.
+    const salt = { version: 2, bytes: issuer.salt.bytes }
+    issuer.newEpoch([])
+    issuer.salt = salt
+    issuer.entries.push({
+      key: revocationKey(sha256, salt, 'subject', issuer.issuer, 'user-1'),
+      cutoffMs: surroundings.clock.now() + 1000,
+      dropAfter: 2 ** 32 - 1,
+    })
+    issuer.dropStreams()
+    await passUntil(() => validator.stats().position?.epoch === 'epoch-2', 'epoch 2')
+    assert.equal(ask('read'), 'revoked')
+    await passUntil(() => issuer.openStreams() === 1, 'the stream')
+    // Somebody on the way brings back the old snapshot, and makes the stream say that the place is gone.
+    issuer.faults.snapshot = old
+    issuer.sendRaw('event: reset\ndata: {}\n\n')
+    await passUntil(() => (issuer.asked['/feed/snapshot'] ?? 0) >= 3, 'the old snapshot was offered')
+    await passUntil(() => troubles.some(({ what }) => what === 'feed_snapshot'), 'and refused')
+    assert.equal(validator.stats().position?.epoch, 'epoch-2')
+    assert.equal(ask('read'), 'revoked')
+  })
+})
+
+test('a validator does not keep its process alive, but whoever waits for it gets an answer', async () => {
+  await begin()
+  const script = `
+    import { createValidator } from ${JSON.stringify(new URL('./index.ts', import.meta.url).href)}
+    const validator = createValidator({ issuer: ${JSON.stringify(issuer.issuer)}, audience: 'https://api.example' })
+    console.log(await validator.ready())
+  `
+  const child = spawn(process.execPath, ['--input-type=module', '-e', script], { stdio: ['ignore', 'pipe', 'inherit'] })
+  let output = ''
+  child.stdout.on('data', (chunk) => {
+    output += chunk
+  })
+  const code = await new Promise((resolve) => child.on('exit', resolve))
+  assert.equal(output.trim(), 'fresh')
+  assert.equal(code, 0)
+})

@@ -1,0 +1,385 @@
+/**
+ * Follows an authority's revocation feed (docs/protocol/feed.md): snapshot, then stream, and all the while probes that prove how
+ * fresh it is. Whatever breaks is told and tried again; until it works again the view goes on being what it was, only older.
+ */
+
+import { toBase64Url } from '@signet/kernel/bytes.ts'
+import { RECORD_BYTES, SNAPSHOT_MEDIA_TYPE } from '@signet/kernel/feed.ts'
+import type { RevocationView } from '@signet/kernel/revocation-view.ts'
+import { epochSeconds, type Surroundings } from '@signet/kernel/surroundings.ts'
+import type { Discovery, FeedEndpoints } from './discovery.ts'
+import type { TroubleKind } from './events.ts'
+import { type FeedTrust, MAX_BATCH_CHARS, readBatch, readHead, readSnapshot } from './feed-messages.ts'
+import type { FeedToken } from './feed-token.ts'
+import type { FreshnessProof } from './freshness.ts'
+import { fetchWhole, type HttpResponse, HttpTrouble, type Transport } from './http.ts'
+import { Backoff, Pause } from './pace.ts'
+import { readEvents } from './sse.ts'
+
+export interface FeedParts {
+  readonly discovery: Discovery
+  readonly token: FeedToken | undefined
+  readonly trust: FeedTrust
+  readonly transport: Transport
+  readonly surroundings: Surroundings
+  readonly view: RevocationView
+  readonly freshness: FreshnessProof
+  /** Tolerance between the authority's clock and ours, milliseconds. */
+  readonly skewMs: number
+  /** The tightest staleness bound, which probes must keep up with, milliseconds. */
+  readonly tightestMs: number
+  readonly validatorId: string
+  readonly maxEntries: number
+  onRevoked(event: { entries: number; seq: number; delayMs: number | undefined }): void
+  onTrouble(what: TroubleKind, cause: unknown): void
+  /** Something was proven or applied. */
+  onProgress(): void
+}
+
+/** Heartbeats come every 5 s; a stream silent for three of them is dead, however open it looks. */
+const SILENCE_MS = 15_000
+const CONNECT_MS = 10_000
+/** A stream that held so long was a good one: after it, the next attempt comes at once. */
+const STEADY_MS = 3000
+const SNAPSHOT_IDLE_MS = 15_000
+const BACKOFF_MOST_MS = 10_000
+const PROBE_MOST_MS = 5000
+const PROBE_LEAST_MS = 50
+const PROBE_TIMEOUT_MOST_MS = 10_000
+const FORGET_MS = 1000
+/** A sixteenth of the table each second: an entry is forgotten within 16 s, and no call takes long. */
+const FORGET_SHARE = 1 / 16
+
+/** What ended a stream: the next one begins at the position, after the snapshot if that is needed. */
+type StreamEnd = 'ended' | 'reset' | 'gap' | 'other_epoch' | 'poisoned' | 'full' | 'silent' | 'lagging' | 'closed'
+
+export class FeedClient {
+  private readonly parts: FeedParts
+  private readonly abort = new AbortController()
+  private readonly probePause: Pause
+  private readonly followPause: Pause
+  private readonly backoff: Backoff
+  private readonly probeEveryMs: number
+  private probeTimeoutMs: number
+  /** Epoch named by the last answered probe: the only one whose snapshot may replace ours. */
+  private presentEpoch: string | undefined
+  private wantsSnapshot = false
+  private areProbesFailing = false
+  /** Monotonic time at which the stream last brought us on, or began. */
+  private progressAt = 0
+  private stopStream: ((why: StreamEnd) => void) | undefined
+  private stopForgetting: (() => void) | undefined
+  streams = 0
+  resyncs = 0
+
+  constructor(parts: FeedParts) {
+    this.parts = parts
+    const { chance, timers } = parts.surroundings
+    this.probePause = new Pause(timers, this.abort.signal)
+    this.followPause = new Pause(timers, this.abort.signal)
+    this.backoff = new Backoff(chance, BACKOFF_MOST_MS)
+    this.probeEveryMs = Math.max(PROBE_LEAST_MS, Math.min(PROBE_MOST_MS, parts.tightestMs / 4))
+    this.probeTimeoutMs = this.leastTimeoutMs
+  }
+
+  start(): void {
+    void this.probeForEver()
+    void this.followForEver()
+    this.forgetLater()
+  }
+
+  close(): void {
+    this.abort.abort()
+    this.stopForgetting?.()
+  }
+
+  private get leastTimeoutMs(): number {
+    return Math.max(250, Math.min(PROBE_MOST_MS, this.parts.tightestMs / 2))
+  }
+
+  // ── Probes ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+  private async probeForEver(): Promise<void> {
+    const { clock, chance } = this.parts.surroundings
+    while (!this.abort.signal.aborted) {
+      const began = clock.monotonic()
+      try {
+        await this.probe()
+        this.probeTimeoutMs = this.leastTimeoutMs
+        // The authority is back: the stream need not wait out its pause.
+        if (this.areProbesFailing) this.followPause.wake()
+        this.areProbesFailing = false
+      } catch (cause) {
+        this.areProbesFailing = true
+        // A slow authority is better than none: wait longer for the next answer, for permissions that can bear it.
+        if (cause instanceof HttpTrouble && cause.kind === 'timeout') {
+          this.probeTimeoutMs = Math.min(PROBE_TIMEOUT_MOST_MS, this.probeTimeoutMs * 2)
+        }
+        this.trouble('feed_head', cause)
+      }
+      this.parts.onProgress()
+      const jitter = 0.8 + ((chance.bytes(1)[0] as number) / 255) * 0.2
+      const spent = clock.monotonic() - began
+      await this.probePause.wait(Math.max(PROBE_LEAST_MS, this.probeEveryMs * jitter - spent))
+    }
+  }
+
+  private async probe(): Promise<void> {
+    const { view, freshness, surroundings } = this.parts
+    const feed = await this.endpoints()
+    const probe = toBase64Url(surroundings.chance.bytes(16))
+    const url = new URL(feed.head)
+    url.searchParams.set('probe', probe)
+    url.searchParams.set('validator', this.parts.validatorId)
+    if (view.position !== undefined) {
+      url.searchParams.set('applied', String(view.position.seq))
+      url.searchParams.set('epoch', view.position.epoch)
+    }
+    let sent = freshness.moment()
+    const { bytes } = await this.withToken(feed, 'application/jwt', (headers) => {
+      sent = freshness.moment()
+      return fetchWhole(
+        { transport: this.parts.transport, timers: surroundings.timers, signal: this.abort.signal },
+        { url: url.href, method: 'GET', headers },
+        { timeoutMs: this.probeTimeoutMs, maxBytes: 16 * 1024 },
+      )
+    })
+    const head = await readHead(Buffer.from(bytes).toString('latin1'), probe, this.parts.trust)
+    this.presentEpoch = head.epoch
+    freshness.answered({ sent, epoch: head.epoch, seq: head.seq, ageMs: head.age_ms }, view.position)
+    if (view.position !== undefined && view.position.epoch !== head.epoch) this.resync('other_epoch')
+    else this.suspectStream(head.epoch)
+  }
+
+  /** The authority has more, and the stream brings nothing: whatever sits between is stuck. */
+  private suspectStream(epoch: string): void {
+    const patienceMs = Math.max(1000, this.parts.tightestMs / 2)
+    const idleMs = this.parts.surroundings.clock.monotonic() - this.progressAt
+    if (idleMs > patienceMs && this.parts.freshness.lagMs(epoch) > patienceMs) this.stopStream?.('lagging')
+  }
+
+  // ── Snapshot and stream ────────────────────────────────────────────────────────────────────────────────────────
+
+  private async followForEver(): Promise<void> {
+    const { view } = this.parts
+    while (!this.abort.signal.aborted) {
+      let what: TroubleKind = 'feed_snapshot'
+      try {
+        if (view.position === undefined || this.wantsSnapshot) await this.takeSnapshot()
+        what = 'feed_stream'
+        const end = await this.readStream()
+        if (end === 'reset' || end === 'other_epoch') {
+          this.presentEpoch = undefined // Somebody says so; a probe of our own must.
+          this.resync(end)
+        }
+        // What we refuse now, a corrected clock or a forgotten entry may let us take later.
+        if (end === 'poisoned' || end === 'full') throw new Error(`the feed sent a batch that was refused: ${end}`)
+      } catch (cause) {
+        this.trouble(what, cause)
+      }
+      await this.followPause.wait(this.backoff.nextMs())
+    }
+  }
+
+  /** Forget where we are in the log, but not what we know, until a snapshot says more. */
+  private resync(why: StreamEnd): void {
+    if (!this.wantsSnapshot) this.resyncs++
+    this.wantsSnapshot = true
+    this.stopStream?.(why)
+    this.probePause.wake()
+  }
+
+  private async takeSnapshot(): Promise<void> {
+    const { view, trust, surroundings, skewMs } = this.parts
+    if (view.position !== undefined && this.presentEpoch === undefined) await this.probe()
+    const feed = await this.endpoints()
+    const response = await this.withToken(feed, SNAPSHOT_MEDIA_TYPE, (headers) => this.request(feed.snapshot, headers))
+    const frame = await this.readFrame(response, feed.snapshot)
+    const snapshot = await readSnapshot(frame, trust)
+    const isOther = view.position !== undefined && snapshot.epoch !== view.position.epoch
+    // Whoever kept an old snapshot could bring back what it did not contain yet: only a probe of our own says which epoch is now.
+    if (isOther && snapshot.epoch !== this.presentEpoch) throw new Error('the snapshot is of an epoch that no probe has named')
+    const outcome = view.replace(snapshot, { nowMs: surroundings.clock.now(), guardMs: feed.guardMs + skewMs })
+    if (outcome === 'poisoned' || outcome === 'full') throw new Error(`the feed sent a snapshot that was refused: ${outcome}`)
+    // A node that lags may serve one of the epoch before: then what we want is still to come.
+    this.wantsSnapshot = this.presentEpoch !== undefined && view.position?.epoch !== this.presentEpoch
+    this.applied({ entries: snapshot.records.length / RECORD_BYTES, delayMs: undefined })
+  }
+
+  private async readStream(): Promise<StreamEnd> {
+    const { view, trust, surroundings, skewMs } = this.parts
+    const feed = await this.endpoints()
+    const { position } = view
+    if (position === undefined) return 'reset'
+    const url = new URL(feed.stream)
+    url.searchParams.set('after', String(position.seq))
+    url.searchParams.set('epoch', position.epoch)
+    const stop = new AbortController()
+    let end: StreamEnd = 'ended'
+    const stopWith = (why: StreamEnd): void => {
+      end = why
+      stop.abort()
+    }
+    const response = await this.withToken(feed, 'text/event-stream', (headers) => this.request(url.href, headers, stop.signal))
+    if (!(response.header('content-type') ?? '').startsWith('text/event-stream')) {
+      response.discard()
+      throw new HttpTrouble('content', url.href, { why: 'not an event stream' })
+    }
+    this.streams++
+    const openedAt = surroundings.clock.monotonic()
+    this.progressAt = openedAt
+    this.stopStream = stopWith
+    const watch = this.silenceWatch(() => stopWith('silent'))
+    try {
+      await readEvents(response.body, MAX_BATCH_CHARS, {
+        onBytes: () => {
+          watch.heard()
+          if (surroundings.clock.monotonic() - openedAt > STEADY_MS) this.backoff.reset()
+        },
+        onEvent: async (event) => {
+          if (event.name === 'reset') return stopWith('reset')
+          if (event.name !== 'batch' || end !== 'ended') return
+          const { batch, atMs } = await readBatch(event.data, trust)
+          const nowMs = surroundings.clock.now()
+          const outcome = view.applyBatch(batch, { nowMs, guardMs: feed.guardMs + skewMs })
+          if (outcome === 'applied') {
+            this.applied({ entries: batch.entries.length, delayMs: atMs === undefined ? undefined : Math.max(0, nowMs - atMs) })
+          } else if (outcome !== 'duplicate') stopWith(outcome)
+        },
+      })
+    } catch (cause) {
+      if (!stop.signal.aborted) throw cause
+    } finally {
+      this.stopStream = undefined
+      watch.stop()
+      response.discard()
+    }
+    return end
+  }
+
+  private applied(what: { entries: number; delayMs: number | undefined }): void {
+    const { view, freshness, surroundings, onRevoked, onProgress } = this.parts
+    this.progressAt = surroundings.clock.monotonic()
+    this.backoff.reset()
+    freshness.applied(view.position)
+    if (what.entries > 0) onRevoked({ ...what, seq: view.position?.seq ?? 0 })
+    onProgress()
+  }
+
+  // ── Exchanges ──────────────────────────────────────────────────────────────────────────────────────────────────
+
+  private async endpoints(): Promise<FeedEndpoints> {
+    const { feed } = await this.parts.discovery.metadata()
+    if (feed === undefined) throw new HttpTrouble('content', this.parts.trust.issuer, { why: 'its metadata has no signet_feed' })
+    return feed
+  }
+
+  /**
+   * An exchange with the token that the feed asks for. One that is not taken is replaced at once, since it may have died with the
+   * very revocation that we are about to hear of; metadata that led nowhere is asked for again.
+   */
+  private async withToken<T>(
+    feed: FeedEndpoints,
+    accept: string,
+    exchange: (headers: Record<string, string>) => Promise<T>,
+  ): Promise<T> {
+    const { token, discovery } = this.parts
+    if (token === undefined && !feed.open) throw new MissingFeedCredentials()
+    const attempt = async (): Promise<T> => {
+      return exchange(token === undefined ? { accept } : { accept, authorization: `Bearer ${await token.get()}` })
+    }
+    try {
+      return await attempt()
+    } catch (cause) {
+      if (!(cause instanceof HttpTrouble) || (cause.status !== 401 && cause.status !== 403)) {
+        discovery.doubt()
+        throw cause
+      }
+      token?.forget()
+      if (token === undefined || cause.status === 403) throw cause
+      return await attempt()
+    }
+  }
+
+  /** An answer with status 200 whose body is still to come. Waits for its head only so long. */
+  private async request(url: string, headers: Record<string, string>, stop?: AbortSignal): Promise<HttpResponse> {
+    const { transport, surroundings } = this.parts
+    const late = new AbortController()
+    const timer = surroundings.timers.after(CONNECT_MS, () => late.abort(new HttpTrouble('timeout', url)))
+    const signals = [late.signal, this.abort.signal, ...(stop === undefined ? [] : [stop])]
+    try {
+      const response = await transport({ url, method: 'GET', headers, signal: AbortSignal.any(signals) })
+      if (response.status === 200) return response
+      response.discard()
+      throw new HttpTrouble('status', url, { status: response.status })
+    } catch (cause) {
+      throw cause instanceof HttpTrouble
+        ? cause
+        : new HttpTrouble(late.signal.aborted ? 'timeout' : 'unreachable', url, { cause })
+    } finally {
+      timer.cancel()
+    }
+  }
+
+  private async readFrame(response: HttpResponse, url: string): Promise<Uint8Array> {
+    const most = this.parts.maxEntries * RECORD_BYTES + 16 * 1024
+    const chunks: Uint8Array[] = []
+    let length = 0
+    const watch = this.silenceWatch(() => response.discard(), SNAPSHOT_IDLE_MS)
+    try {
+      for await (const chunk of response.body) {
+        watch.heard()
+        length += chunk.length
+        if (length > most) throw new HttpTrouble('too_large', url)
+        chunks.push(chunk)
+      }
+    } finally {
+      watch.stop()
+    }
+    return Buffer.concat(chunks, length)
+  }
+
+  /** Calls `onSilence` once nothing has been heard for so long. One timer, however much is heard. */
+  private silenceWatch(onSilence: () => void, silenceMs = SILENCE_MS): { heard(): void; stop(): void } {
+    const { clock, timers } = this.parts.surroundings
+    let heardAt = clock.monotonic()
+    const check = (): void => {
+      const left = heardAt + silenceMs - clock.monotonic()
+      if (left <= 0) onSilence()
+      else timer = timers.after(left, check)
+    }
+    let timer = timers.after(silenceMs, check)
+    return {
+      heard: () => {
+        heardAt = clock.monotonic()
+      },
+      stop: () => timer.cancel(),
+    }
+  }
+
+  private forgetLater(): void {
+    const { clock, timers } = this.parts.surroundings
+    if (this.abort.signal.aborted) return
+    const timer = timers.after(FORGET_MS, () => {
+      this.parts.view.forget(epochSeconds(clock.now() - this.parts.skewMs), FORGET_SHARE)
+      this.forgetLater()
+    })
+    this.stopForgetting = () => timer.cancel()
+  }
+
+  private trouble(what: TroubleKind, cause: unknown): void {
+    if (this.abort.signal.aborted) return
+    this.parts.onTrouble(cause instanceof MissingFeedCredentials ? 'feed_credentials' : what, cause)
+  }
+}
+
+/** The feed wants to know who asks, and nobody said. */
+export class MissingFeedCredentials extends Error {
+  constructor() {
+    super(
+      "The issuer's revocation feed is not open to everyone: pass feedCredentials of a client that has the scope signet:feed, " +
+        'or open the feed at the authority (policy setting feedOpen).',
+    )
+    this.name = 'MissingFeedCredentials'
+  }
+}
