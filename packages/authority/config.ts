@@ -1,0 +1,160 @@
+/**
+ * Configuration: one schema, three sources. A flag beats an environment variable beats the file beats the default.
+ * Everything is checked at start; an error names the setting, where it came from and what would be right.
+ */
+import { readFileSync } from 'node:fs'
+import { join, resolve } from 'node:path'
+import { z } from 'zod'
+import { loadSettings } from './policy/load-settings.ts'
+import type { PolicySettings } from './policy/settings.ts'
+
+export interface Config {
+  /** The issuer identifier (RFC 8414 §2): https, or http on loopback. No trailing slash. */
+  readonly issuer: string
+  readonly host: string
+  readonly port: number
+  /** Health details and metrics; on loopback unless said otherwise. */
+  readonly operations: { readonly host: string; readonly port: number } | undefined
+  /** Where the embedded store, the master key and the CLI's credentials live. */
+  readonly stateDirectory: string
+  /** `sqlite` in the state directory, or a PostgreSQL URL. */
+  readonly database: { readonly engine: 'sqlite'; readonly path: string } | { readonly engine: 'postgres'; readonly url: string }
+  readonly masterKeyFile: string
+  /** How many reverse proxies in front may be believed about the client's address. */
+  readonly trustedProxies: number
+  readonly logLevel: 'fatal' | 'error' | 'warn' | 'info' | 'debug' | 'silent'
+  readonly settings: PolicySettings
+}
+
+/** Name in the file, environment variable, flag. */
+const SOURCES = [
+  ['issuer', 'SIGNET_ISSUER', 'issuer'],
+  ['listen', 'SIGNET_LISTEN', 'listen'],
+  ['operations', 'SIGNET_OPERATIONS', 'operations'],
+  ['state', 'SIGNET_STATE', 'state'],
+  ['database', 'SIGNET_DATABASE', 'database'],
+  ['masterKeyFile', 'SIGNET_MASTER_KEY_FILE', 'master-key-file'],
+  ['trustedProxies', 'SIGNET_TRUSTED_PROXIES', 'trusted-proxies'],
+  ['logLevel', 'SIGNET_LOG_LEVEL', 'log-level'],
+] as const
+
+const address = z.string().regex(/^(\[[0-9a-f:]+\]|[^:\s]+):\d{1,5}$/i, 'must be HOST:PORT, such as 127.0.0.1:4800')
+
+const schema = z.strictObject({
+  issuer: z.url({ protocol: /^https?$/ }).optional(),
+  listen: address.default('127.0.0.1:4800'),
+  operations: z.union([address, z.literal('off')]).default('off'),
+  state: z.string().min(1).default('.signet'),
+  database: z
+    .string()
+    .regex(/^(sqlite|postgres(ql)?:\/\/.+)$/, 'must be "sqlite" or a postgres:// URL')
+    .default('sqlite'),
+  masterKeyFile: z.string().min(1).optional(),
+  trustedProxies: z.coerce.number().int().min(0).max(10).default(0),
+  logLevel: z.enum(['fatal', 'error', 'warn', 'info', 'debug', 'silent']).default('info'),
+  /** Says in so many words that an issuer reached by plain http over a network is wanted. */
+  insecureHttpIssuer: z.boolean().default(false),
+  policy: z.unknown().optional(),
+})
+
+/** Throws a ConfigError; its message lists every problem, one to a line. */
+export function loadConfig(flags: Readonly<Record<string, string | undefined>>, env: NodeJS.ProcessEnv): Config {
+  const file = flags.config ?? env.SIGNET_CONFIG
+  const merged: Record<string, unknown> = file === undefined ? {} : readConfigFile(file)
+  const origin = new Map<string, string>()
+  for (const [name, variable, flag] of SOURCES) {
+    if (merged[name] !== undefined) origin.set(name, `file ${file}`)
+    if (env[variable] !== undefined && env[variable] !== '') {
+      merged[name] = env[variable]
+      origin.set(name, variable)
+    }
+    if (flags[flag] !== undefined) {
+      merged[name] = flags[flag]
+      origin.set(name, `--${flag}`)
+    }
+  }
+  const parsed = schema.safeParse(merged)
+  if (!parsed.success) {
+    throw new ConfigError(
+      parsed.error.issues.map((issue) => {
+        const name = issue.path.join('.')
+        return issue.code === 'unrecognized_keys'
+          ? `unknown setting: ${issue.keys.join(', ')}`
+          : `${name} (${origin.get(name) ?? 'default'}): ${issue.message}`
+      }),
+    )
+  }
+  return build(parsed.data)
+}
+
+function build(given: z.infer<typeof schema>): Config {
+  const { host, port } = splitAddress(given.listen)
+  const issuer = (given.issuer ?? `http://localhost:${port}`).replace(/\/+$/, '')
+  const url = new URL(issuer)
+  const problems: string[] = []
+  if (url.search !== '' || url.hash !== '' || url.username !== '')
+    problems.push('issuer: must have no query, fragment or user name (RFC 8414 §2)')
+  if (url.pathname !== '/') problems.push('issuer: must be an origin without a path')
+  if (url.protocol === 'http:' && !isLoopback(url.hostname) && !given.insecureHttpIssuer) {
+    problems.push(
+      'issuer: plain http is for loopback only; use https, or set insecureHttpIssuer to true in the file if you mean it',
+    )
+  }
+  let settings: PolicySettings | undefined
+  try {
+    settings = loadSettings(given.policy)
+  } catch (error) {
+    problems.push((error as Error).message)
+  }
+  if (problems.length > 0 || settings === undefined) throw new ConfigError(problems)
+  const stateDirectory = resolve(given.state)
+  return {
+    issuer,
+    host,
+    port,
+    operations: given.operations === 'off' ? undefined : splitAddress(given.operations),
+    stateDirectory,
+    database:
+      given.database === 'sqlite'
+        ? { engine: 'sqlite', path: join(stateDirectory, 'signet.db') }
+        : { engine: 'postgres', url: given.database },
+    masterKeyFile: given.masterKeyFile ?? join(stateDirectory, 'master.key'),
+    trustedProxies: given.trustedProxies,
+    logLevel: given.logLevel,
+    settings,
+  }
+}
+
+export class ConfigError extends Error {
+  constructor(problems: readonly string[]) {
+    super(`The configuration is not usable:\n${problems.map((problem) => `  ${problem.replaceAll('\n', '\n  ')}`).join('\n')}`)
+    this.name = 'ConfigError'
+  }
+}
+
+function readConfigFile(path: string): Record<string, unknown> {
+  let text: string
+  try {
+    text = readFileSync(path, 'utf8')
+  } catch (error) {
+    throw new ConfigError([
+      `config file ${path}: ${(error as NodeJS.ErrnoException).code === 'ENOENT' ? 'not found' : (error as Error).message}`,
+    ])
+  }
+  try {
+    const value: unknown = JSON.parse(text)
+    if (typeof value === 'object' && value !== null && !Array.isArray(value)) return { ...value }
+  } catch (error) {
+    throw new ConfigError([`config file ${path}: not JSON: ${(error as Error).message}`])
+  }
+  throw new ConfigError([`config file ${path}: must hold a JSON object`])
+}
+
+function splitAddress(text: string): { host: string; port: number } {
+  const colon = text.lastIndexOf(':')
+  const port = Number(text.slice(colon + 1))
+  if (port > 65_535) throw new ConfigError([`${text}: the port must be at most 65535`])
+  return { host: text.slice(0, colon).replace(/^\[|\]$/g, ''), port }
+}
+
+const isLoopback = (host: string): boolean => host === 'localhost' || host === '[::1]' || /^127\.\d+\.\d+\.\d+$/.test(host)

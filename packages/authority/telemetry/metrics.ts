@@ -1,0 +1,115 @@
+/** Metrics in Prometheus form. Every name is here; docs/metrics.md says what each tells a person on call. */
+import { Counter, Gauge, Histogram, Registry } from 'prom-client'
+
+/** What the parts call when something happened. Plain functions, so that no part knows of Prometheus. */
+export interface Telemetry {
+  /** A token response was sent. `grant` is the grant_type, `seconds` from request to answer. */
+  issued(grant: string, seconds: number): void
+  /** A refresh ended: `rotated`, `repeated`, `refused` or `reuse`. */
+  refreshed(outcome: string): void
+  /** A request was refused: which endpoint, which reason (a closed set of words). */
+  refused(endpoint: string, reason: string): void
+  /** A revocation was acknowledged, `seconds` after it was asked for. */
+  revoked(kind: string, seconds: number): void
+  /** A batch of the log reached this node's feed, `seconds` after its commit. */
+  fedForward(entries: number, seconds: number): void
+  /** A request to the door was answered. */
+  answered(route: string, method: string, status: number, seconds: number): void
+  /** A sign-in ended: `succeeded` or the reason it was refused. */
+  signedIn(outcome: string): void
+}
+
+/** Values that are read when somebody asks. */
+export interface Gauges {
+  /** Readers on the feed of this node. */
+  feedReaders(): number
+  /** Milliseconds that this node's own knowledge of revocations is old. */
+  stalenessMs(): number
+  /** Entries held. */
+  registryEntries(): number
+  /** Last sequence number applied here. */
+  sequence(): number
+  /** Transactions waiting for a commit. */
+  storeQueue(): Promise<number>
+  /** Seconds since the active signing key became active. */
+  keyAgeSeconds(): number
+}
+
+const FAST = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5]
+
+export function createMetrics(): Telemetry & { readonly registry: Registry; bind(gauges: Gauges): void } {
+  const registry = new Registry()
+  const registers = [registry]
+  const issued = new Histogram({
+    name: 'signet_issuance_seconds',
+    help: 'Time to answer a successful token request.',
+    labelNames: ['grant'],
+    buckets: FAST,
+    registers,
+  })
+  const refreshed = new Counter({
+    name: 'signet_refresh_total',
+    help: 'Refresh requests by outcome.',
+    labelNames: ['outcome'],
+    registers,
+  })
+  const refused = new Counter({
+    name: 'signet_refusals_total',
+    help: 'Refused requests by endpoint and reason.',
+    labelNames: ['endpoint', 'reason'],
+    registers,
+  })
+  const revoked = new Histogram({
+    name: 'signet_revocation_seconds',
+    help: 'Time from request to durable acknowledgment of a revocation.',
+    labelNames: ['kind'],
+    buckets: FAST,
+    registers,
+  })
+  const propagation = new Histogram({
+    name: 'signet_propagation_seconds',
+    help: 'Time from commit of a revocation to its leaving on the feed of this node.',
+    buckets: FAST,
+    registers,
+  })
+  const entries = new Counter({ name: 'signet_feed_entries_total', help: 'Revocation entries sent on the feed.', registers })
+  const answered = new Histogram({
+    name: 'signet_http_request_seconds',
+    help: 'Time to answer a request.',
+    labelNames: ['route', 'method', 'status'],
+    buckets: FAST,
+    registers,
+  })
+  const signedIn = new Counter({ name: 'signet_signin_total', help: 'Sign-ins by outcome.', labelNames: ['outcome'], registers })
+  return {
+    registry,
+    issued: (grant, seconds) => issued.observe({ grant }, seconds),
+    refreshed: (outcome) => refreshed.inc({ outcome }),
+    refused: (endpoint, reason) => refused.inc({ endpoint, reason }),
+    revoked: (kind, seconds) => revoked.observe({ kind }, seconds),
+    fedForward: (count, seconds) => {
+      entries.inc(count)
+      propagation.observe(seconds)
+    },
+    answered: (route, method, status, seconds) => answered.observe({ route, method, status }, seconds),
+    signedIn: (outcome) => signedIn.inc({ outcome }),
+    bind: (gauges) => {
+      const gauge = (name: string, help: string, read: () => number | Promise<number>) => {
+        new Gauge({
+          name,
+          help,
+          registers,
+          async collect() {
+            this.set(await read())
+          },
+        })
+      }
+      gauge('signet_feed_readers', 'Readers on the feed of this node.', gauges.feedReaders)
+      gauge('signet_staleness_seconds', "Age of this node's own knowledge of revocations.", () => gauges.stalenessMs() / 1000)
+      gauge('signet_registry_entries', 'Revocations held in memory.', gauges.registryEntries)
+      gauge('signet_sequence', 'Last sequence number of the revocation log applied here.', gauges.sequence)
+      gauge('signet_store_queue', 'Transactions waiting for a commit.', gauges.storeQueue)
+      gauge('signet_signing_key_age_seconds', 'Age of the active signing key.', gauges.keyAgeSeconds)
+    },
+  }
+}
