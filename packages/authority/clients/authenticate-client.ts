@@ -1,0 +1,131 @@
+/**
+ * Who is asking. A client proves itself by the one method it is registered for (RFC 9700 §2.5) and no other. An unknown client, a
+ * wrong secret and a wrong method get the same answer after the same work.
+ */
+import { timingSafeEqual } from 'node:crypto'
+import { type Refusal, refusal } from '@signet/kernel/errors.ts'
+import type { ClientId } from '@signet/kernel/ids.ts'
+import type { Secret } from '@signet/kernel/secret.ts'
+import { type Clock, epochSeconds, type Sha256 } from '@signet/kernel/surroundings.ts'
+import type { PolicySettings } from '../policy/settings.ts'
+import type { ClientRecord, Store } from '../store/store.ts'
+import { assertedClient, verifyAssertion } from './client-assertion.ts'
+import { createRecent, type Moment, type Recent } from './recent.ts'
+import type { SingleUse } from './single-use.ts'
+
+/** What a request brought to prove who it is from; the door has found exactly one. */
+export type ClientCredentials =
+  | { readonly method: 'client_secret_basic' | 'client_secret_post'; readonly clientId: string; readonly secret: Secret }
+  | { readonly method: 'private_key_jwt'; readonly clientId: string | undefined; readonly assertion: Secret }
+  | { readonly method: 'none'; readonly clientId: string }
+
+export interface AuthenticatedClient {
+  readonly record: ClientRecord
+  /** When the store was asked about it: nothing may be minted on knowledge older than `mintStalenessMilliseconds`. */
+  readonly knownAt: Moment
+  /** The assertion, to be used up by what it is presented for. */
+  readonly uses: readonly SingleUse[]
+}
+
+export interface ClientParts {
+  readonly clients: KnownClients
+  readonly issuer: string
+  readonly settings: PolicySettings
+  readonly clock: Clock
+  readonly sha256: Sha256
+}
+
+export type ClientReason =
+  | 'client_authentication_failed'
+  | 'assertion_expired'
+  | 'assertion_invalid'
+  | 'assertion_replayed'
+  | 'client_suspended'
+
+/**
+ * The client, or a refusal: `invalid_client`, or `access_denied` when it is suspended (so that it keeps its tokens, which
+ * work again when it is resumed).
+ */
+export async function authenticateClient(credentials: ClientCredentials, parts: ClientParts): Promise<AuthenticatedClient> {
+  const clientId = credentials.method === 'private_key_jwt' ? assertedClient(credentials) : credentials.clientId
+  if (!clientId || clientId.length > MAX_CLIENT_ID) throw failed()
+  const answer = parts.clients.find(clientId)
+  const { value: record, at: knownAt } = await answer
+  const registered = record?.authMethod === credentials.method && record.status !== 'revoked' ? record : undefined
+  const uses = await prove(credentials, registered, parts)
+  if (registered === undefined || uses === undefined) {
+    if (!(answer instanceof Promise)) await lookForNobody(parts.clients)
+    throw failed()
+  }
+  if (registered.status === 'suspended') throw refusal('access_denied', 'client_suspended' satisfies ClientReason)
+  return { record: registered, knownAt, uses }
+}
+
+/**
+ * Every refusal costs one look at the store that finds nothing: to guess at a busy client's name, which is remembered, takes as long as
+ * at one that nobody ever heard of.
+ */
+async function lookForNobody(clients: KnownClients): Promise<void> {
+  clients.forget(NOBODY)
+  await clients.find(NOBODY)
+}
+
+/** No client has this name. */
+const NOBODY = ''
+
+/** What the proof uses up, or undefined when it is none. Does its work for an unregistered client too. */
+async function prove(
+  credentials: ClientCredentials,
+  client: ClientRecord | undefined,
+  parts: ClientParts,
+): Promise<readonly SingleUse[] | undefined> {
+  switch (credentials.method) {
+    case 'none':
+      return client === undefined ? undefined : []
+    case 'client_secret_basic':
+    case 'client_secret_post':
+      return isSecretOf(client, credentials.secret, parts) ? [] : undefined
+    case 'private_key_jwt': {
+      const use = await verifyAssertion(credentials.assertion, client, parts)
+      return use === undefined ? undefined : [use]
+    }
+  }
+}
+
+function isSecretOf(client: ClientRecord | undefined, secret: Secret, { sha256, clock }: ClientParts): boolean {
+  const digest = sha256(secret.reveal())
+  const nowAt = epochSeconds(clock.now())
+  let matches = false
+  for (const known of client?.secrets ?? NO_SECRETS) {
+    const equal = timingSafeEqual(digest, known.sha256)
+    const alive = known.expiresAt === undefined || known.expiresAt > nowAt
+    matches = (equal && alive) || matches
+  }
+  return matches
+}
+
+// Nothing hashes to it, so comparing with it takes its time and never matches.
+const NO_SECRETS: ClientRecord['secrets'] = [{ sha256: new Uint8Array(32), createdAt: 0 }]
+
+const MAX_CLIENT_ID = 128
+const failed = (): Refusal => refusal('invalid_client', 'client_authentication_failed' satisfies ClientReason)
+
+// ── Knowing clients ────────────────────────────────────────────────────────────────────────────────────────────────
+
+export type KnownClients = Recent<ClientRecord | undefined>
+
+/** Half of what minting may rest on: the other half is left for the request itself. */
+export const knowledgeMs = (settings: PolicySettings): number => settings.mintStalenessMilliseconds / 2
+
+/** Clients as the store knew them a moment ago; at most 10 000 at once. */
+export function createKnownClients(parts: {
+  store: Pick<Store, 'clients'>
+  settings: PolicySettings
+  clock: Clock
+}): KnownClients {
+  return createRecent((id) => parts.store.clients.find(id as ClientId), {
+    maxAgeMs: knowledgeMs(parts.settings),
+    capacity: 10_000,
+    clock: parts.clock,
+  })
+}

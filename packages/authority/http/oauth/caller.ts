@@ -1,0 +1,72 @@
+/** Who calls an OAuth endpoint: reads and authenticates the client, opens the answer to its pages, takes from its budget. */
+import { Refusal } from '@signet/kernel/errors.ts'
+import type { Clock } from '@signet/kernel/surroundings.ts'
+import type { FastifyReply, FastifyRequest } from 'fastify'
+import { type AuthenticatedClient, authenticateClient, type ClientParts } from '../../clients/authenticate-client.ts'
+import type { PolicySettings } from '../../policy/settings.ts'
+import { openToClient } from '../cors.ts'
+import { type Form, formOf } from '../form.ts'
+import { addressKey, createRateLimit, type RateLimit, takeOrRefuse } from '../rate-limit.ts'
+import { readCredentials } from './credentials.ts'
+
+/**
+ * Budgets of one node. A client that proves itself has one of its own, so no flood from elsewhere can spend it. A public client proves
+ * nothing, so each address has one for it. Who proves nothing at all spends his address's.
+ */
+interface Limits {
+  readonly client: RateLimit
+  readonly publicClient: RateLimit
+  readonly stranger: RateLimit
+  /** Refreshes of one family. */
+  readonly family: RateLimit
+  /** Refusals that are recorded, for one address and for all together. */
+  readonly record: RateLimit
+}
+
+export function createLimits(settings: PolicySettings, clock: Clock): Limits {
+  return {
+    client: createRateLimit(settings.clientRate, clock),
+    publicClient: createRateLimit(settings.addressRate, clock),
+    stranger: createRateLimit(settings.addressRate, clock),
+    family: createRateLimit(settings.familyRate, clock),
+    record: recordLimit(clock),
+  }
+}
+
+/** Enough to see what goes on, too little to fill a disk: 20 a second are some 15 GB a year. */
+const RECORD_RATE = { perSecond: 20, burst: 2000 }
+const RECORD_RATE_OF_ADDRESS = { perSecond: 2, burst: 200 }
+
+function recordLimit(clock: Clock): RateLimit {
+  const ofAll = createRateLimit(RECORD_RATE, clock)
+  const ofAddress = createRateLimit(RECORD_RATE_OF_ADDRESS, clock)
+  return { take: (address) => ofAddress.take(address) || ofAll.take('all') }
+}
+
+export interface CallerParts extends ClientParts {
+  readonly limits: Limits
+}
+
+/** The form and the client behind it. */
+export async function callerOf(
+  request: FastifyRequest,
+  reply: FastifyReply,
+  parts: CallerParts,
+): Promise<{ form: Form; client: AuthenticatedClient }> {
+  const { limits } = parts
+  const address = addressKey(request.ip)
+  const form = formOf(request)
+  const client = await identify(request, form, parts).catch((error: unknown) => {
+    if (error instanceof Refusal) takeOrRefuse(limits.stranger, address, 'address_rate')
+    throw error
+  })
+  const { record } = client
+  openToClient(request, reply, record)
+  if (record.authMethod === 'none') takeOrRefuse(limits.publicClient, `${record.id} ${address}`, 'client_rate')
+  else takeOrRefuse(limits.client, record.id, 'client_rate')
+  return { form, client }
+}
+
+async function identify(request: FastifyRequest, form: Form, parts: ClientParts): Promise<AuthenticatedClient> {
+  return authenticateClient(readCredentials(request.headers.authorization, form), parts)
+}
