@@ -1,0 +1,287 @@
+/**
+ * Everything an authority is made of, built by plain calls in an order that can be read: store, keys, the registry that follows the
+ * log, revocation, tokens and grants, sign-in, the door, and what runs by itself. Closing goes the other way round.
+ */
+import type { AddressInfo } from 'node:net'
+import type { Bus } from '@signet/bus/bus.ts'
+import { createInProcessBus } from '@signet/bus/in-process.ts'
+import { createPostgresBus } from '@signet/bus/postgres.ts'
+import { epochSeconds, type Surroundings } from '@signet/kernel/surroundings.ts'
+import fastify from 'fastify'
+import { makeCheckpoint } from './audit/checkpoint.ts'
+import { createKnownClients } from './clients/authenticate-client.ts'
+import type { Config } from './config.ts'
+import { firstStart } from './first-start.ts'
+import { identifyToken } from './grants/identify-token.ts'
+import { createLivingTokens } from './grants/living-token.ts'
+import { createCatalog } from './grants/target.ts'
+import { createHealthChecks } from './health-checks.ts'
+import { operationsRoutes } from './http/health.ts'
+import { createLimits } from './http/oauth/caller.ts'
+import { createAdminAccess, createOwnValidator, requireToken } from './http/protected.ts'
+import { createHttpServer } from './http/server.ts'
+import { composeSignin } from './http/signin/compose-signin.ts'
+import { type KeyRing, openKeyRing } from './keys/key-ring.ts'
+import { loadMasterKey, type MasterKey } from './keys/master-key.ts'
+import { policyVersion } from './policy/load-settings.ts'
+import { guardMilliseconds, type PolicySettings } from './policy/settings.ts'
+import { openFeed } from './revocation/feed.ts'
+import { openRegistry } from './revocation/registry.ts'
+import { openRetirement } from './revocation/retire.ts'
+import { createRevoker, type Revoker } from './revocation/revoke.ts'
+import { createTriggers } from './revocation/triggers.ts'
+import { openPostgresStore } from './store/postgres.ts'
+import { openSqliteStore } from './store/sqlite.ts'
+import type { Store } from './store/store.ts'
+import { sha256 } from './surroundings.ts'
+import { startTasks, type Task } from './tasks.ts'
+import type { Log } from './telemetry/log.ts'
+import { createMetrics } from './telemetry/metrics.ts'
+import { signJwt } from './tokens/jwt.ts'
+import { createMint } from './tokens/mint.ts'
+import { VERSION } from './version.ts'
+
+export interface Authority {
+  /** Where it listens; of use when the configuration said port 0. */
+  readonly port: number
+  /** One-time link for the first administrator, while there is no account. */
+  readonly setupLink: string | undefined
+  readonly store: Store
+  readonly keys: KeyRing
+  readonly revoker: Revoker
+  /** Drains: ends streams with their resume point, finishes what has begun, closes the store. */
+  close(): Promise<void>
+}
+
+export interface Outside {
+  readonly surroundings: Surroundings
+  readonly log: Log
+  /** Instead of the configured one, opened and closed by the caller: for tests. */
+  readonly store?: Store
+}
+
+/** A node as configured: opens what it stands on, builds it, starts what runs by itself, listens. */
+export async function composeAuthority(config: Config, outside: Outside): Promise<Authority> {
+  const { issuer, settings, stateDirectory, trustedProxies } = config
+  const { surroundings, log } = outside
+  const { clock, chance, timers } = surroundings
+  const closing = createClosing()
+  try {
+    const master = await loadMasterKey({ file: config.masterKeyFile, create: true, chance, ...masterKeyVariable() })
+    const store = outside.store ?? (await openStore(config, surroundings))
+    if (outside.store === undefined) closing.add(() => store.close())
+    const bus = openBus(config, surroundings, log)
+    closing.add(() => bus.close())
+    const node = await assemble({ issuer, settings, store, master, bus, surroundings, log, stateDirectory, trustedProxies })
+    closing.add(() => node.close())
+
+    const tasks = startTasks(ownTasks({ store, keys: node.keys, issuer, surroundings }), { clock, timers, log })
+    closing.add(() => tasks.close())
+    const setupLink = await firstStart({ store, issuer, stateDirectory, surroundings, sha256 })
+    if (config.operations !== undefined) {
+      const operations = fastify({ logger: false })
+      operationsRoutes(operations, node.health)
+      await operations.listen({ host: config.operations.host, port: config.operations.port })
+      closing.add(() => operations.close())
+    }
+    await node.app.listen({ host: config.host, port: config.port })
+    const { port } = node.app.server.address() as AddressInfo
+    return { port, setupLink, store, keys: node.keys, revoker: node.revoker, close: closing.run }
+  } catch (error) {
+    await closing.run().catch(() => {})
+    throw error
+  }
+}
+
+export interface Foundation {
+  readonly issuer: string
+  readonly settings: PolicySettings
+  readonly store: Store
+  readonly master: MasterKey
+  readonly bus: Bus
+  readonly surroundings: Surroundings
+  readonly log: Log
+  readonly stateDirectory: string
+  readonly trustedProxies: number
+}
+
+/** Everything between the store and the door, not yet listening. The caller closes what it gave. */
+export async function assemble(foundation: Foundation) {
+  const { issuer, settings, store, master, bus, surroundings, log, stateDirectory, trustedProxies } = foundation
+  const { clock, chance, timers } = surroundings
+  const startedAtMs = clock.now()
+  const metrics = createMetrics()
+  const closing = createClosing()
+  try {
+    const keys = await openKeyRing({ store, master, clock, chance, settings })
+    bus.subscribe('keys', () => void keys.refresh().catch(() => {}))
+
+    // What was taken back, and taking back.
+    const common = { store, settings, issuer, bus, clock, chance, timers, sha256 }
+    const registry = await openRegistry({
+      ...common,
+      observe: {
+        lost: (cause) => log.warn({ err: cause }, 'the revocation log cannot be followed'),
+        found: () => log.info('the revocation log is followed again'),
+      },
+    })
+    closing.add(() => registry.close())
+    const observeRevocation = { revoked: (kind: string, ms: number) => metrics.revoked(kind, ms / 1000) }
+    const revoker = createRevoker({ ...common, keys, registry, observe: observeRevocation })
+    closing.add(() => revoker.close())
+    const retirement = openRetirement(common)
+    closing.add(() => retirement.close())
+    const livingTokens = createLivingTokens({ ...common, keys, registry })
+    const identify = (token: string) => identifyToken(token, { store, keys, livingTokens })
+    const triggers = createTriggers({ ...common, revoker, identify })
+    const hub = openFeed({
+      ...common,
+      registry,
+      sign: (typ, payload) => signJwt(keys.signer('feed'), { typ }, payload),
+      observe: {
+        fed: (entries, ms) => metrics.fedForward(entries, ms / 1000),
+        unsigned: (cause) => log.warn({ err: cause }, 'the feed cannot be signed'),
+      },
+    })
+
+    // What is issued, and to whom.
+    const mint = createMint({ ...common, keys, guardMs: guardMilliseconds(settings) })
+    const catalog = createCatalog(common)
+    const clients = createKnownClients(common)
+    registry.follow({
+      applied: (_epoch, entries) => {
+        for (const { kind, issuer: of, target } of entries) if (kind === 'client' && of === issuer) clients.forget(target)
+      },
+      reset: () => {}, // What is remembered is younger than minting may rest on in any case.
+    })
+    const version = policyVersion(settings, sha256)
+    const validator = createOwnValidator({ ...common, keys, registry, surroundings })
+    closing.add(() => validator.close())
+    const signin = composeSignin({ ...common, keys, revoker, triggers, catalog, signedIn: metrics.signedIn })
+
+    // The door.
+    const checks = createHealthChecks({ ...common, keys, registry, hub, stopping: () => closing.begun })
+    const health = { checks, metrics: metrics.registry }
+    const shared = { ...common, keys, registry, livingTokens, revoker, policyVersion: version }
+    const limits = createLimits(settings, clock)
+    const app = createHttpServer({
+      issuer,
+      log,
+      chance,
+      telemetry: metrics,
+      trustedProxies,
+      health,
+      oauth: { ...shared, clients, catalog, mint, triggers, retirement, validator, limits, telemetry: metrics },
+      signin,
+      admin: {
+        ...shared,
+        feed: hub,
+        passwords: signin.passwords,
+        checks,
+        version: VERSION,
+        startedAtMs,
+        stateDirectory,
+        log,
+        access: createAdminAccess(validator),
+      },
+      feed: {
+        hub,
+        open: settings.feedOpen,
+        authorize: (request, reply) => requireToken(request, reply, validator, 'signet:feed'),
+        watch: (verdict, ended) => validator.watch(verdict, ended),
+        jwks: () => keys.jwks('feed'),
+        jwksCacheSeconds: settings.jwksCacheSeconds,
+        clock,
+        timers,
+      },
+    })
+    closing.add(() => app.close())
+    closing.add(() => hub.close()) // First of all: streams would keep the server open.
+    metrics.bind({
+      feedReaders: () => hub.readers,
+      stalenessMs: () => registry.ageMs(),
+      registryEntries: () => registry.view.size,
+      sequence: () => registry.position?.seq ?? 0,
+      storeQueue: async () => (await store.health()).queued,
+      keyAgeSeconds: () => epochSeconds(clock.now()) - (activeSince(keys) ?? 0),
+    })
+    return { app, keys, mint, registry, revoker, triggers, hub, validator, health, close: closing.run }
+  } catch (error) {
+    await closing.run().catch(() => {})
+    throw error
+  }
+}
+
+const activeSince = (keys: KeyRing): number | undefined =>
+  keys.records().find(({ purpose, state }) => purpose === 'token' && state === 'active')?.activeAt
+
+/** What was opened, closed the other way round. */
+function createClosing() {
+  const closers: (() => unknown)[] = []
+  const closing = {
+    begun: false,
+    add: (close: () => unknown) => void closers.push(close),
+    async run(): Promise<void> {
+      closing.begun = true
+      for (let close = closers.pop(); close !== undefined; close = closers.pop()) await close()
+    },
+  }
+  return closing
+}
+
+function openStore(config: Config, surroundings: Surroundings): Promise<Store> {
+  const { database } = config
+  return database.engine === 'sqlite'
+    ? openSqliteStore({ path: database.path, surroundings })
+    : openPostgresStore({ url: database.url, surroundings })
+}
+
+function openBus({ database }: Config, surroundings: Surroundings, log: Log): Bus {
+  if (database.engine === 'sqlite') return createInProcessBus(surroundings)
+  return createPostgresBus({
+    url: database.url,
+    surroundings,
+    observe: {
+      link: (up, cause) => (up ? log.info('the bus is up') : log.warn({ err: cause }, 'the bus is down; the log is polled')),
+    },
+  })
+}
+
+function masterKeyVariable(): { env?: string } {
+  const { SIGNET_MASTER_KEY } = process.env
+  delete process.env.SIGNET_MASTER_KEY // Not for whoever looks at this process's environment later, nor for its children.
+  return SIGNET_MASTER_KEY === undefined ? {} : { env: SIGNET_MASTER_KEY }
+}
+
+const KEY_TICK_MS = 10_000
+const PURGE_MS = 30_000
+/** Rows per table in one piece of purging: a few milliseconds. */
+const PURGE_ROWS = 500
+const CHECKPOINT_MS = 3_600_000
+
+function ownTasks(parts: { store: Store; keys: KeyRing; issuer: string; surroundings: Surroundings }): readonly Task[] {
+  const { store, keys, issuer, surroundings } = parts
+  return [
+    {
+      name: 'keys',
+      everyMs: KEY_TICK_MS,
+      async run() {
+        await keys.tick()
+        return false
+      },
+    },
+    {
+      name: 'purge',
+      everyMs: PURGE_MS,
+      run: async () => (await store.purge(await store.now(), PURGE_ROWS)).more,
+    },
+    {
+      name: 'checkpoint',
+      everyMs: CHECKPOINT_MS,
+      async run() {
+        await makeCheckpoint({ store, keys, issuer, chance: surroundings.chance })
+        return false
+      },
+    },
+  ]
+}

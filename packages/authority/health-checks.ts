@@ -1,0 +1,96 @@
+/** What a node needs to do its job, looked at when somebody asks (OPS-09). Each says what is wrong and what to do. */
+import { type Clock, epochSeconds } from '@signet/kernel/surroundings.ts'
+import type { Check } from './http/health.ts'
+import type { KeyRing } from './keys/key-ring.ts'
+import type { PolicySettings } from './policy/settings.ts'
+import type { FeedHub } from './revocation/feed.ts'
+import type { Registry } from './revocation/registry.ts'
+import type { Store } from './store/store.ts'
+
+export interface HealthCheckParts {
+  readonly store: Store
+  readonly keys: Pick<KeyRing, 'records'>
+  readonly registry: Pick<Registry, 'ageMs' | 'clockOffsetMs'>
+  readonly hub: Pick<FeedHub, 'readers'>
+  readonly settings: PolicySettings
+  readonly clock: Clock
+  stopping(): boolean
+}
+
+export function createHealthChecks(parts: HealthCheckParts): () => Promise<readonly Check[]> {
+  return async () => [
+    ...(parts.stopping() ? [{ name: 'stopping', state: 'failed', detail: 'the node was told to stop and drains' } as const] : []),
+    await checkStore(parts.store),
+    checkKeys(parts),
+    checkRegistry(parts),
+    checkClock(parts),
+    { name: 'feed', state: 'ok', value: parts.hub.readers },
+  ]
+}
+
+/** More waiting than this and answers come late. */
+const LONG_QUEUE = 1000
+
+async function checkStore(store: Store): Promise<Check> {
+  try {
+    const { writable, queued } = await store.health()
+    if (!writable)
+      return {
+        name: 'store',
+        state: 'failed',
+        detail: 'the store takes no writes: see its disk space, or whether it is a standby',
+        value: queued,
+      }
+    if (queued > LONG_QUEUE)
+      return {
+        name: 'store',
+        state: 'warn',
+        detail: 'many transactions are waiting for a commit: the disk is slow or the load too high',
+        value: queued,
+      }
+    return { name: 'store', state: 'ok', value: queued }
+  } catch {
+    return { name: 'store', state: 'failed', detail: 'the store does not answer' }
+  }
+}
+
+function checkKeys({ keys, settings, clock }: HealthCheckParts): Check {
+  const active = keys.records().find(({ purpose, state }) => purpose === 'token' && state === 'active')
+  if (active === undefined) return { name: 'keys', state: 'failed', detail: 'no active signing key: nothing can be signed' }
+  const ageSeconds = epochSeconds(clock.now()) - active.activeAt
+  if (ageSeconds > settings.keyActiveSeconds + settings.keyPublishSeconds) {
+    return {
+      name: 'keys',
+      state: 'warn',
+      detail: 'the signing key is older than the schedule allows: rotation is not working',
+      value: ageSeconds,
+    }
+  }
+  return { name: 'keys', state: 'ok', value: ageSeconds }
+}
+
+function checkRegistry({ registry, settings }: HealthCheckParts): Check {
+  const ageMs = Math.round(registry.ageMs())
+  if (!(ageMs <= settings.mintStalenessMilliseconds)) {
+    return {
+      name: 'registry',
+      state: 'failed',
+      detail: 'this node does not know what was revoked lately, so it does not mint: the store is slow or away',
+      value: Number.isFinite(ageMs) ? ageMs : 'never',
+    }
+  }
+  return { name: 'registry', state: 'ok', value: ageMs }
+}
+
+function checkClock({ registry, settings }: HealthCheckParts): Check {
+  const offsetMs = registry.clockOffsetMs()
+  if (offsetMs !== undefined && Math.abs(offsetMs) > settings.clockOffsetMilliseconds) {
+    return {
+      name: 'clock',
+      state: 'failed',
+      detail: "this node's clock is too far from the store's, so it does not mint: see its time synchronisation",
+      value: Math.round(offsetMs),
+    }
+  }
+  return { name: 'clock', state: 'ok', ...(offsetMs === undefined ? {} : { value: Math.round(offsetMs) }) }
+}

@@ -1,0 +1,91 @@
+/**
+ * The authority's process: `serve` (default) and `restore FILE`. Reads flags, environment and file (config.ts), builds everything
+ * (compose.ts), says where it listens, and stops cleanly on SIGTERM and SIGINT.
+ */
+import { parseArgs } from 'node:util'
+import { composeAuthority } from './compose.ts'
+import { type Config, ConfigError, loadConfig } from './config.ts'
+import { restore } from './restore.ts'
+import { realSurroundings } from './surroundings.ts'
+import { createLog } from './telemetry/log.ts'
+
+const USAGE = `Usage: authority [serve] [flags]
+       authority restore BACKUP [flags]
+
+  --config FILE            settings as JSON (SIGNET_CONFIG)
+  --listen HOST:PORT       default 127.0.0.1:4800 (SIGNET_LISTEN)
+  --issuer URL             default http://localhost:PORT (SIGNET_ISSUER)
+  --state DIR              store, master key, credentials; default .signet (SIGNET_STATE)
+  --database URL           "sqlite" (default) or postgres://… (SIGNET_DATABASE)
+  --operations HOST:PORT   health details and metrics; default off (SIGNET_OPERATIONS)
+  --master-key-file FILE   default DIR/master.key (SIGNET_MASTER_KEY_FILE, or the key itself in SIGNET_MASTER_KEY)
+  --trusted-proxies N      proxies in front whose X-Forwarded-For is believed; default 0 (SIGNET_TRUSTED_PROXIES)
+  --log-level LEVEL        debug, info, warn, error, fatal or silent; default info (SIGNET_LOG_LEVEL)
+`
+
+/** Exit codes: 0 stopped as asked, 1 failed, 2 wrong usage or configuration. */
+async function main(argv: readonly string[]): Promise<number> {
+  const flag = { type: 'string' } as const
+  const { values, positionals } = parseArgs({
+    args: [...argv],
+    allowPositionals: true,
+    options: {
+      config: flag,
+      listen: flag,
+      issuer: flag,
+      state: flag,
+      database: flag,
+      operations: flag,
+      'master-key-file': flag,
+      'trusted-proxies': flag,
+      'log-level': flag,
+      help: { type: 'boolean', short: 'h' },
+    },
+  })
+  if (values.help) {
+    process.stdout.write(USAGE)
+    return 0
+  }
+  const { help: _, ...flags } = values
+  const config = loadConfig(flags, process.env)
+  const [command = 'serve', file, ...rest] = positionals
+  if (command === 'serve' && file === undefined) return serve(config)
+  if (command === 'restore' && file !== undefined && rest.length === 0) return restoreFrom(config, file)
+  process.stderr.write(USAGE)
+  return 2
+}
+
+async function serve(config: Config): Promise<number> {
+  const log = createLog(config.logLevel)
+  const authority = await composeAuthority(config, { surroundings: realSurroundings(), log })
+  const stopped = new Promise<NodeJS.Signals>((resolve) => {
+    process.once('SIGTERM', resolve)
+    process.once('SIGINT', resolve)
+  })
+  log.info({ issuer: config.issuer, listen: `${config.host}:${authority.port}`, store: config.database.engine }, 'listening')
+  // For whoever started this process: one line of JSON on standard output once it answers.
+  const setup = authority.setupLink
+  process.stdout.write(
+    `${JSON.stringify({ ready: true, issuer: config.issuer, port: authority.port, ...(setup ? { setup } : {}) })}\n`,
+  )
+  const signal = await stopped
+  log.info({ signal }, 'stopping')
+  await authority.close()
+  return 0
+}
+
+async function restoreFrom(config: Config, file: string): Promise<number> {
+  const report = await restore(config, file, { surroundings: realSurroundings() })
+  process.stdout.write(`${JSON.stringify(report)}\n`)
+  return 0
+}
+
+try {
+  process.exitCode = await main(process.argv.slice(2))
+} catch (error) {
+  const known = error instanceof ConfigError || (error as { code?: string }).code?.startsWith('ERR_PARSE_ARGS')
+  process.stderr.write(`${known || process.env.SIGNET_DEBUG === undefined ? (error as Error).message : (error as Error).stack}\n`)
+  process.exitCode = known ? 2 : 1
+}
+// Sockets of slow clients must not keep a node that was told to stop.
+setTimeout(() => process.exit(), 2000).unref()

@@ -1,0 +1,102 @@
+/**
+ * Puts a backup in the place of the embedded store without bringing anything back to life. What was revoked after the backup is not
+ * in it, so everything that could have been revoked ends: grants and sessions (people sign in again) and access tokens (a cutoff
+ * on the issuer), and API keys, which hang on the issuer's standing too. Accounts and clients stand as the backup has them.
+ * The revocation log begins a new epoch, so that validators drop their place but keep their larger cutoffs until the new snapshot.
+ */
+import { copyFile, link, open, rename, rm, stat } from 'node:fs/promises'
+import { dirname } from 'node:path'
+import type { Surroundings } from '@signet/kernel/surroundings.ts'
+import { audited } from './audit/events.ts'
+import type { Config } from './config.ts'
+import { restartLog } from './revocation/restart.ts'
+import { openPostgresStore } from './store/postgres.ts'
+import { openSqliteStore } from './store/sqlite.ts'
+import type { Store } from './store/store.ts'
+import { sha256 } from './surroundings.ts'
+
+export interface RestoreReport {
+  readonly restored: string
+  /** Where the store that was there before now lies; absent when there was none. */
+  readonly previous?: string
+  readonly epoch: string
+}
+
+/** Throws when the backup is missing or is not a store, or when an authority is running on the state directory. */
+export async function restore(config: Config, backup: string, parts: { surroundings: Surroundings }): Promise<RestoreReport> {
+  if (config.database.engine === 'postgres') return restoredElsewhere(config, config.database.url, backup, parts.surroundings)
+  const { path } = config.database
+  if (!(await exists(backup))) throw new Error(`${backup}: no such backup`)
+  // Opened and closed once: proves that no authority holds it, and folds its write-ahead log in.
+  const previous = (await exists(path)) ? `${path}.before-restore-${parts.surroundings.clock.now()}` : undefined
+  if (previous !== undefined) await (await openSqliteStore({ path, surroundings: parts.surroundings })).close()
+  // Made whole beside it: what could start from the backup as it was would bring the dead to life.
+  const aside = `${path}.restoring`
+  await forget(aside)
+  try {
+    await copyFile(backup, aside)
+    const store = await openSqliteStore({ path: aside, surroundings: parts.surroundings })
+    const ended = await endTheGap(store, config, parts.surroundings).finally(() => store.close())
+    await sync(aside)
+    if (previous !== undefined) await link(path, previous)
+    await rename(aside, path)
+    await sync(dirname(path))
+    return { restored: backup, ...(previous === undefined ? {} : { previous }), ...ended }
+  } finally {
+    await forget(aside)
+  }
+}
+
+/** The file and what the engine may have left beside it. */
+async function forget(path: string): Promise<void> {
+  for (const suffix of ['', '-wal', '-shm', '.lock']) await rm(path + suffix, { force: true })
+}
+
+/** A copy, and the name it got, are on disk. */
+async function sync(path: string): Promise<void> {
+  const file = await open(path, 'r')
+  try {
+    await file.sync()
+  } finally {
+    await file.close()
+  }
+}
+
+/** PostgreSQL was put back by its own tools: only the gap is ended. */
+async function restoredElsewhere(
+  config: Config,
+  url: string,
+  backup: string,
+  surroundings: Surroundings,
+): Promise<RestoreReport> {
+  if (backup !== '-')
+    throw new Error(
+      'PostgreSQL is restored with its own tools; afterwards run "restore -", which ends what may have been revoked since',
+    )
+  const store = await openPostgresStore({ url, surroundings })
+  try {
+    return { restored: '-', ...(await endTheGap(store, config, surroundings)) }
+  } finally {
+    await store.close()
+  }
+}
+
+/** Begins a new epoch in which nothing issued until now is good. */
+async function endTheGap(store: Store, config: Config, surroundings: Surroundings): Promise<{ epoch: string }> {
+  const { clock, chance } = surroundings
+  const { issuer, settings } = config
+  const actor = 'operator:local'
+  const { epoch } = await restartLog(
+    { reason: 'restored_from_backup', actor },
+    { store, issuer, settings, sha256, ...surroundings },
+    (tx, restarted) =>
+      tx.audit(audited(clock, chance, 'store.restored', actor, {}, { epoch: restarted.epoch, cutoff_ms: restarted.cutoffMs })),
+  )
+  return { epoch }
+}
+
+const exists = (path: string): Promise<boolean> =>
+  stat(path).then(
+    () => true,
+    () => false,
+  )
