@@ -1,0 +1,87 @@
+/** The map of the commands. */
+import {
+  ArgumentScannerError,
+  buildApplication,
+  buildRouteMap,
+  formatMessageForArgumentScannerError,
+  help,
+  text_en,
+  version,
+} from '@stricli/core'
+import type { Context } from './cli.ts'
+import { apiKey } from './commands/api-key.ts'
+import { audit } from './commands/audit.ts'
+import { backup } from './commands/backup.ts'
+import { client } from './commands/client.ts'
+import { complete, completion } from './commands/completion.ts'
+import { doctor } from './commands/doctor.ts'
+import { feed } from './commands/feed.ts'
+import { keys } from './commands/keys.ts'
+import { lineage } from './commands/lineage.ts'
+import { policy } from './commands/policy.ts'
+import { resource } from './commands/resource.ts'
+import { revoke } from './commands/revoke.ts'
+import { restore, serve } from './commands/serve.ts'
+import { resume, suspend } from './commands/suspend.ts'
+import { token } from './commands/token.ts'
+import { user } from './commands/user.ts'
+import { VERSION } from './version.ts'
+
+const root = buildRouteMap<string, Context>({
+  docs: {
+    brief: 'Issue tokens, take them back everywhere, prove what happened',
+    fullDescription: `Issue tokens, take them back everywhere, prove what happened.
+
+Exit codes: 0 done, 1 refused or the answer is no, 2 wrong usage, 3 the authority cannot be reached.
+With --json results are JSON on standard output, and errors JSON on standard error.`,
+    hideRoute: { __complete: true },
+  },
+  routes: {
+    serve,
+    client,
+    resource,
+    user,
+    token,
+    revoke,
+    suspend,
+    resume,
+    keys,
+    'api-key': apiKey,
+    feed,
+    audit,
+    lineage,
+    policy,
+    backup,
+    restore,
+    doctor,
+    completion,
+    __complete: complete,
+  },
+})
+
+export const app = buildApplication<Context>(
+  root,
+  {
+    name: 'signet',
+    scanner: { caseStyle: 'allow-kebab-for-camel', allowArgumentEscapeSequence: true },
+    documentation: { caseStyle: 'convert-camel-to-kebab' },
+    localization: {
+      text: {
+        ...text_en,
+        briefs: { ...text_en.briefs, argumentEscapeSequence: 'What follows is arguments, not flags' },
+        exceptionWhileParsingArguments: (error) =>
+          `${error instanceof ArgumentScannerError ? formatMessageForArgumentScannerError(error, {}) : (error as Error).message}. Add --help to see how it is used.`,
+        noCommandRegisteredForInput: ({ input, corrections }) =>
+          `There is no command ${input}.${corrections.length === 0 ? '' : ` Did you mean ${corrections.join(' or ')}?`} \`signet --help\` lists them.`,
+      },
+    },
+  },
+  {
+    help: help({
+      brief: 'Show how it is used',
+      defaultForRouteMap: true,
+      formatting: { caseStyle: 'convert-camel-to-kebab', useAliasInUsageLine: false, onlyRequiredInUsageLine: true },
+    }),
+    version: version({ brief: 'Show the version', info: { currentVersion: VERSION } }),
+  },
+)

@@ -1,0 +1,368 @@
+import assert from 'node:assert/strict'
+import { chmod, readFile, stat, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { createInterface } from 'node:readline'
+import { after, before, describe, test } from 'node:test'
+import { type CliWorld, start, startCliWorld } from './cli.testkit.ts'
+
+const API = 'https://orders.example'
+const ANSI = /\u001b\[/
+
+describe('the command line', () => {
+  let world: CliWorld
+  let secret: string
+  let apiKey: string
+  before(async () => {
+    world = await startCliWorld()
+  })
+  after(() => world.close())
+
+  test('describes an API and registers its clients; secrets are shown once', async () => {
+    const put = await world.json(
+      'resource',
+      'put',
+      API,
+      '--name',
+      'Orders',
+      '--scope',
+      'orders:read=See orders',
+      '--scope',
+      'orders:write=Place, or cancel, orders',
+    )
+    assert.deepEqual(put.scopes[1], { name: 'orders:write', description: 'Place, or cancel, orders' })
+    const made = await world.json(
+      'client',
+      'create',
+      'Order worker',
+      '--id',
+      'worker',
+      '--platform',
+      'service',
+      '--scope',
+      'orders:read,orders:write',
+      '--resource',
+      API,
+    )
+    assert.deepEqual([made.id, made.auth_method, made.grant_types], ['worker', 'client_secret_basic', ['client_credentials']])
+    secret = made.client_secret
+    assert.match(secret, /^sgx_/)
+    const rest = await Promise.all([
+      world.signet('client', 'show', 'worker', '--json'),
+      world.signet('client', 'list', '--json'),
+      world.signet('audit', 'search', '--json'),
+    ])
+    for (const { code, out } of rest) {
+      assert.equal(code, 0)
+      assert.ok(!out.includes(secret.slice(4)))
+    }
+    const { items } = JSON.parse(rest[1]?.out ?? '')
+    assert.deepEqual(
+      items.map(({ id }: { id: string }) => id),
+      ['signet-cli', 'worker'],
+    )
+  })
+
+  test('draws tables without colour where nobody looks, with colour where somebody does', async () => {
+    const [plain, forced, refused] = await Promise.all([
+      world.signet('client', 'list'),
+      world.signetWith({ env: { FORCE_COLOR: '1' } }, 'client', 'list'),
+      world.signetWith({ env: { NO_COLOR: '1' } }, 'client', 'list'),
+    ])
+    assert.match(plain.out, /^ID +NAME +PLATFORM/)
+    assert.match(plain.out, /^worker +Order worker +service/m)
+    assert.doesNotMatch(plain.out, ANSI)
+    assert.match(forced.out, ANSI)
+    assert.doesNotMatch(refused.out, ANSI)
+  })
+
+  test('names every value that the authority does not take', async () => {
+    const { code, err, out } = await world.signet(
+      'client',
+      'create',
+      'Shop',
+      '--platform',
+      'web',
+      '--redirect',
+      'http://shop.example/cb',
+      '--scope',
+      'nope',
+    )
+    assert.deepEqual([code, out], [1, ''])
+    assert.match(err, /redirect_uris\.0 .*https/)
+    assert.match(err, /scopes\.0 /)
+    const json = await world.signet(
+      'client',
+      'create',
+      'Shop',
+      '--platform',
+      'web',
+      '--redirect',
+      'http://shop.example/cb',
+      '--json',
+    )
+    assert.deepEqual(
+      JSON.parse(json.err).error.details.map(({ path }: { path: string }) => path),
+      ['redirect_uris.0'],
+    )
+  })
+
+  test('says who may have been meant', async () => {
+    const [client, user] = await Promise.all([world.signet('client', 'show', 'wroker'), world.signet('user', 'show', 'nobody')])
+    assert.deepEqual([client.code, user.code], [1, 1])
+    assert.match(client.err, /Did you mean worker\?/)
+    assert.match(user.err, /There is no user nobody/)
+  })
+
+  test('takes passwords from standard input, never as arguments', async () => {
+    const { code, out } = await world.signetWith(
+      { input: 'seven quiet umbrellas\n' },
+      'user',
+      'create',
+      'ada',
+      '--name',
+      'Ada\u009b31m Lovelace',
+      '--admin',
+      '--json',
+    )
+    assert.equal(code, 0)
+    assert.ok(!out.includes('umbrellas'))
+    assert.ok(!out.includes('\u009b') && JSON.parse(out).claims.name.includes('\u009b'), 'JSON holds the name, escaped')
+    const shown = await world.signet('user', 'show', 'ADA')
+    assert.match(shown.out, /^username +ada$/m)
+    assert.match(shown.out, /^roles +admin$/m)
+    assert.ok(!shown.out.includes('\u009b'), 'a name cannot steer the terminal')
+    assert.equal((await world.signet('user', 'create', 'bob')).code, 2, 'nothing was piped in')
+    const link = await world.signet('user', 'invite', 'bob')
+    assert.match(link.out, /^http:\/\/localhost:\d+\/setup\/sgu_[\w-]+\n$/)
+    assert.match(link.err, /works once/)
+  })
+
+  test('gets a token, explains it, proves it, takes it back and proves that', async () => {
+    const issued = await world.signetWith(
+      { input: secret },
+      'token',
+      'issue',
+      '--client',
+      'worker',
+      '--scope',
+      'orders:read',
+      '--resource',
+      API,
+    )
+    assert.equal(issued.code, 0, issued.err)
+    const input = issued.out
+    assert.match(input, /^[\w-]+\.[\w-]+\.[\w-]+\n$/, 'the token alone, to be piped')
+    const explained = await world.signetWith({ input }, 'token', 'inspect', '-')
+    assert.equal(explained.code, 0)
+    assert.match(explained.out, /may +orders:read/)
+    assert.match(explained.out, /status +alive/)
+    const good = await world.signetWith({ input }, 'token', 'verify', '-', '--json')
+    assert.deepEqual([good.code, JSON.parse(good.out).good, JSON.parse(good.out).signature], [0, true, 'good'])
+    const taken = await world.signetWith({ input }, 'revoke', 'token', '-', '--reason', 'leaked', '--json')
+    const receipt = JSON.parse(taken.out)
+    assert.deepEqual([taken.code, receipt.already, receipt.target.kind], [0, false, 'token'])
+    assert.ok(receipt.seq >= 1 && receipt.took_ms > 0)
+    const bad = await world.signetWith({ input }, 'token', 'verify', '-')
+    assert.equal(bad.code, 1)
+    assert.match(bad.out, /ended by +revocation \d+ of the token .*leaked/)
+    const tampered = input.replace(/\.[\w-]{4}/, '.AAAA')
+    assert.equal((await world.signetWith({ input: tampered }, 'token', 'inspect', '-', '--offline')).code, 2)
+    const again = await world.signetWith({ input }, 'revoke', 'token', '-', '--json')
+    assert.deepEqual([JSON.parse(again.out).already, JSON.parse(again.out).seq], [true, receipt.seq])
+    const tree = await world.signetWith({ input }, 'lineage', '-')
+    assert.match(tree.out, /^token [\da-f-]{36} .*ended/m)
+    assert.match(tree.out, /├─ .*token\.issued/)
+    for (const { err } of [issued, explained, taken]) assert.doesNotMatch(err, /history/)
+  })
+
+  test('gets an opaque token where the API wants one, looks into it and takes it back', async () => {
+    const describeApi = [
+      'resource',
+      'put',
+      API,
+      '--name',
+      'Orders',
+      '--scope',
+      'orders:read=See',
+      '--scope',
+      'orders:write=Place',
+    ]
+    assert.equal((await world.json(...describeApi, '--opaque')).token_format, 'opaque')
+    assert.match((await world.signet('resource', 'show', API)).out, /^tokens +opaque$/m)
+    const issue = ['token', 'issue', '--client', 'worker', '--scope', 'orders:read', '--resource', API]
+    let input = ''
+    // The authority rests on what it knew of a resource for a moment.
+    for (let round = 0; round < 50 && !input.startsWith('sga_'); round++) {
+      input = (await world.signetWith({ input: secret }, ...issue)).out
+    }
+    assert.match(input, /^sga_[\w-]+\n$/)
+    const looked = await world.signetWith({ input }, 'token', 'inspect', '-')
+    assert.match(looked.out, /opaque +an access token; only the authority can read it/)
+    assert.match(looked.out, /status +alive/)
+    assert.equal((await world.signetWith({ input }, 'token', 'verify', '-')).code, 0)
+    const taken = await world.signetWith({ input }, 'revoke', 'token', '-', '--json')
+    assert.deepEqual([taken.code, JSON.parse(taken.out).target.kind], [0, 'token'])
+    assert.match((await world.signetWith({ input }, 'token', 'verify', '-')).out, /ended by +revocation \d+ of the token/)
+    assert.equal((await world.json(...describeApi)).token_format, 'jwt')
+  })
+
+  test('makes, rotates and ends API keys', async () => {
+    const made = await world.json(
+      'api-key',
+      'create',
+      'nightly',
+      '--client',
+      'worker',
+      '--resource',
+      API,
+      '--scope',
+      'orders:read',
+      '--expires',
+      '30d',
+    )
+    apiKey = made.api_key
+    const inspected = await world.signetWith({ input: apiKey }, 'token', 'inspect', '-')
+    assert.match(inspected.out, /an API key/)
+    const heir = await world.json('api-key', 'rotate', made.id, '--overlap', '1h')
+    const { items } = await world.json('api-key', 'list')
+    assert.deepEqual(items.map(({ id }: { id: string }) => id).sort(), [made.id, heir.id].sort())
+    assert.ok(!JSON.stringify(items).includes(apiKey))
+    assert.equal((await world.signet('api-key', 'revoke', heir.id)).code, 0)
+    const dead = await world.signetWith({ input: heir.api_key }, 'token', 'verify', '-')
+    assert.equal(dead.code, 1)
+  })
+
+  test('asks before what cannot be undone, and does nothing unasked', async () => {
+    const before = (await world.json('feed', 'status')).seq
+    const outcomes = await Promise.all([
+      world.signet('revoke', 'everything'),
+      world.signet('client', 'delete', 'worker'),
+      world.signet('user', 'delete', 'ada'),
+      world.signet('keys', 'compromise', 'k'),
+    ])
+    for (const { code, err } of outcomes) {
+      assert.equal(code, 2)
+      assert.match(err, /--yes/)
+    }
+    assert.equal((await world.json('feed', 'status')).seq, before)
+    assert.equal((await world.signet('client', 'show', 'worker')).code, 0)
+  })
+
+  test('follows the feed as validators see it, and looks back', async () => {
+    const child = start(['feed', 'tail', '--json', '--count', '1'], { cwd: world.directory })
+    const lines = createInterface({ input: child.stdout })
+    const first = new Promise<string>((resolve) => lines.once('line', resolve))
+    const ended = new Promise<number | null>((resolve) => child.once('close', resolve))
+    await new Promise((resolve) => setTimeout(resolve, 1500))
+    const { seq } = await world.json('suspend', 'client', 'worker', '--reason', 'maintenance')
+    const seen = JSON.parse(await first)
+    assert.deepEqual([seen.seq, seen.kind, seen.target, seen.reason], [seq, 'client', 'worker', 'maintenance'])
+    assert.ok(seen.delay_ms < 5000)
+    assert.equal(await ended, 0)
+    await world.json('resume', 'client', 'worker')
+    const back = await world.signet('feed', 'tail', '--since', '1h', '--count', '2')
+    assert.equal(back.out.trim().split('\n').length, 2)
+  })
+
+  test('undoes what was wrong and wide', async () => {
+    const { seq, epoch } = await world.json('revoke', 'client', 'worker', '--yes')
+    const undone = await world.json('revoke', 'undo', String(seq), '--yes')
+    assert.equal(undone.removed, 1)
+    assert.notEqual(undone.epoch, epoch)
+    assert.equal((await world.signet('revoke', 'undo', '99999', '--yes')).code, 1)
+  })
+
+  test('searches the record, proves it, and keeps a note to prove it by', async () => {
+    const { items } = await world.json('audit', 'search', '--type', 'client.created')
+    assert.deepEqual(
+      items.map(({ ids }: { ids: { client: string } }) => ids.client),
+      ['signet-cli', 'worker'],
+    )
+    const note = await world.signet('audit', 'checkpoint')
+    const file = join(world.directory, 'note.txt')
+    await writeFile(file, note.out)
+    const verified = await world.signet('audit', 'verify', '--checkpoint', file, '--json')
+    assert.deepEqual([verified.code, JSON.parse(verified.out).sound], [0, true])
+    await writeFile(file, note.out.replace(/^chain (\S+) \d+/m, 'chain $1 1'))
+    const forged = await world.signet('audit', 'verify', '--checkpoint', file)
+    assert.equal(forged.code, 1)
+    assert.match(forged.out, /no good signature/)
+    assert.equal((await world.signet('audit', 'search', '--since', 'yesterday-ish')).code, 2)
+  })
+
+  test('looks after keys', async () => {
+    const rotated = await world.json('keys', 'rotate', '--force')
+    assert.equal(rotated.state, 'active')
+    const { items } = await world.json('keys', 'list')
+    assert.equal(items.find(({ id }: { id: string }) => id === rotated.id).state, 'active')
+  })
+
+  test('finds nothing wrong on a well machine, and what is wrong on another', async () => {
+    const well = await world.json('doctor')
+    assert.equal(well.ok, true)
+    const checks = well.findings.map(({ check }: { check: string }) => check)
+    for (const check of [
+      'this program',
+      'state files',
+      'authority',
+      'versions',
+      'clock',
+      'store',
+      'signing key',
+      'revocation log',
+      'validators',
+    ]) {
+      assert.ok(checks.includes(check), check)
+    }
+    const master = join(world.state, 'master.key')
+    await chmod(master, 0o644)
+    const ill = await world.signet('doctor')
+    await chmod(master, 0o600)
+    assert.equal(ill.code, 1)
+    assert.match(ill.out, /✗ state files .*master\.key/)
+    assert.match(ill.out, /→ chmod go= /)
+  })
+
+  test('copies the store while it is in use, and puts the copy back', async () => {
+    const { name, bytes } = await world.json('backup', 'before')
+    assert.equal(name, 'before.db')
+    const copy = join(world.state, 'backups', name)
+    const found = await stat(copy)
+    assert.deepEqual([found.size, found.mode & 0o777], [bytes, 0o600])
+    const dump = (await readFile(copy)).toString('latin1')
+    for (const text of [secret, apiKey, secret.slice(4, 30)]) assert.ok(!dump.includes(text), 'no secret is in it')
+    assert.equal((await world.signet('backup', 'before')).code, 1)
+    assert.equal((await world.signet('restore', 'before', '--yes')).code, 1, 'not under a running authority')
+    await world.json(
+      'client',
+      'create',
+      'Later',
+      '--id',
+      'later',
+      '--platform',
+      'service',
+      '--scope',
+      'orders:read',
+      '--resource',
+      API,
+    )
+    await world.stop()
+    assert.equal((await world.signet('restore', 'before')).code, 2, 'not unasked')
+    const restored = await world.signet('restore', 'before', '--yes', '--issuer', world.issuer, '--json')
+    assert.equal(restored.code, 0, restored.err)
+    assert.ok(JSON.parse(restored.out).previous)
+    await world.restart()
+    const ids = (await world.json('client', 'list')).items.map(({ id }: { id: string }) => id)
+    assert.deepEqual(ids, ['signet-cli', 'worker'])
+    const old = await world.signetWith({ input: apiKey }, 'token', 'verify', '-')
+    assert.equal(old.code, 1, 'an API key of before came back to life')
+  })
+
+  test('ends everything when told so in so many words', async () => {
+    const { target } = await world.json('revoke', 'everything', '--yes', '--reason', 'drill')
+    assert.equal(target.kind, 'issuer')
+    assert.equal((await world.signet('client', 'list')).code, 0, 'the operator can go on')
+    assert.equal((await world.signet('client', 'delete', 'worker', '--yes')).code, 0)
+    assert.equal((await world.signet('user', 'delete', 'ada', '--yes')).code, 0)
+  })
+})

@@ -1,0 +1,180 @@
+/** The revocation feed: who has applied what, and what passes over it. */
+
+import type { AdminClient } from '@signet/api/client.ts'
+import { lines } from '@signet/api/connection.ts'
+import type { Revocation } from '@signet/api/schema.ts'
+import type { BatchPayload } from '@signet/kernel/feed.ts'
+import { buildRouteMap } from '@stricli/core'
+import type { Cli, Context } from '../cli.ts'
+import { command, flag } from '../command.ts'
+import { checkSignature, decodeJws } from '../jws.ts'
+import { printable } from '../output/printable.ts'
+import { details, table } from '../output/table.ts'
+import { localTime, relative, short } from '../output/time.ts'
+import { EXIT, Trouble } from '../trouble.ts'
+import { PRESENT_WITHIN_MS } from './receipt.ts'
+
+const status = command({
+  brief: 'Show the head of the log and which validators have applied it',
+  async run(cli: Cli) {
+    const feed = await (await cli.admin()).call('showFeed')
+    const { out } = cli
+    cli.show(feed, () => {
+      const present = feed.validators.filter((validator) => cli.now() - validator.seen_at_ms <= PRESENT_WITHIN_MS)
+      const current = present.filter((validator) => validator.behind === 0)
+      const head = details(
+        [
+          ['sequence', `${out.bold(String(feed.seq))} ${out.dim(`in epoch ${printable(feed.epoch)}`)}`],
+          [
+            'this node',
+            `${feed.node.seq === feed.seq ? out.good('current') : out.warn(`at ${feed.node.seq}`)}${feed.node.age_ms === null ? '' : out.dim(`, looked ${short(feed.node.age_ms)} ago`)}`,
+          ],
+          ['guard', short(feed.guard_ms)],
+          ['access', feed.open ? 'open to anyone' : 'with scope signet:feed'],
+          ['readers here', String(feed.readers)],
+          [
+            'validators',
+            present.length === 0
+              ? out.dim('none have reported in the last minute')
+              : `${current.length} of ${present.length} at ${feed.seq}`,
+          ],
+        ],
+        out,
+      )
+      if (feed.validators.length === 0) return head
+      const rows = table(
+        feed.validators,
+        [
+          { title: 'validator', cell: (row) => out.bold(printable(row.id)) },
+          { title: 'applied', cell: (row) => String(row.applied), align: 'right' },
+          { title: 'behind', cell: (row) => (row.behind === 0 ? out.good('0') : out.warn(String(row.behind))), align: 'right' },
+          { title: 'last seen', cell: (row) => relative(row.seen_at_ms, cli.now()) },
+        ],
+        out,
+        undefined,
+      )
+      return `${head}\n\n${rows}`
+    })
+  },
+})
+
+const tail = command({
+  brief: 'Follow revocations as they are made',
+  about: `Reads the very stream that validators read, checks its signatures, and looks up what each entry is about; the feed itself names
+nobody. The delay is from the commit to its arrival here. Ctrl-C ends it.`,
+  flags: { since: flag.duration('Begin with the revocations of the last so long'), count: flag.number('End after so many') },
+  async run(cli: Cli, { since, count = Number.POSITIVE_INFINITY }: { since?: number; count?: number }) {
+    const admin = await cli.admin()
+    const { head } = await admin.call('listRevocations', { query: { limit: 1 } })
+    let place = { epoch: head.epoch, seq: head.seq }
+    let left = count
+    if (since !== undefined) {
+      for (const entry of await recent(admin, cli.now() - since * 1000, head.floor)) if (left-- > 0) print(cli, entry, undefined)
+    }
+    cli.say(cli.err.dim(`Following from ${place.seq}. Ctrl-C ends it.`))
+    while (left > 0 && !cli.interrupted.aborted) {
+      try {
+        for await (const batch of batches(cli, admin, place)) {
+          const arrivedMs = cli.now()
+          for (const entry of await between(admin, batch)) if (left-- > 0) print(cli, entry, arrivedMs - entry.at_ms)
+          place = { epoch: batch.epoch, seq: batch.to }
+          if (left <= 0) break
+        }
+        if (left > 0) place = await again(cli, admin, place)
+      } catch (error) {
+        if (cli.interrupted.aborted) break
+        throw error
+      }
+    }
+  },
+})
+
+export const feed = buildRouteMap<string, Context>({
+  docs: { brief: 'Watch revocations travel' },
+  routes: { status, tail },
+})
+
+/** Batches after a place, until the connection ends or our place is gone. */
+async function* batches(cli: Cli, admin: AdminClient, place: { epoch: string; seq: number }): AsyncGenerator<BatchPayload> {
+  const { signet_feed } = await admin.metadata()
+  if (signet_feed === undefined) {
+    throw new Trouble({
+      what: 'Could not follow the feed',
+      why: 'the authority names none in its metadata',
+      advice: 'Bring the CLI and the authority to the same version.',
+      exit: EXIT.refused,
+      code: 'no_feed',
+    })
+  }
+  const jwks = (await (await admin.open(signet_feed.jwks_uri, undefined)).json()) as { keys: Record<string, unknown>[] }
+  const ending = new AbortController()
+  const signal = AbortSignal.any([cli.interrupted, ending.signal])
+  const url = `${signet_feed.stream}?after=${place.seq}&epoch=${encodeURIComponent(place.epoch)}`
+  const answer = await admin.open(url, signet_feed.open === true ? undefined : 'signet:feed', signal)
+  try {
+    let event = ''
+    for await (const line of lines(answer)) {
+      if (line.startsWith('event:')) event = line.slice(6).trim()
+      if (line.startsWith('data:') && event === 'batch') yield checked(line.slice(5).trim(), jwks)
+      if (line === '' && event === 'reset') return
+      if (line === '') event = ''
+    }
+  } finally {
+    ending.abort()
+  }
+}
+
+function checked(text: string, jwks: { keys: Record<string, unknown>[] }): BatchPayload {
+  const jws = decodeJws(text)
+  const finding = jws === undefined ? 'bad' : checkSignature(jws, jwks)
+  if (jws !== undefined && finding === 'good') return jws.payload as unknown as BatchPayload
+  throw new Trouble({
+    what: 'A batch of the feed is not genuine',
+    why: `its signature is ${finding.replaceAll('_', ' ')}`,
+    advice:
+      'Something between here and the authority alters it, or its feed key was just replaced: run this again, and if it stays, look into it.',
+    exit: EXIT.refused,
+    code: 'bad_signature',
+  })
+}
+
+/** After a cut: where we were, or where the log stands now when that place is gone. */
+async function again(
+  cli: Cli,
+  admin: AdminClient,
+  place: { epoch: string; seq: number },
+): Promise<{ epoch: string; seq: number }> {
+  cli.say(cli.err.dim('The stream ended; following again.'))
+  await new Promise((resolve) => setTimeout(resolve, 500))
+  const { head } = await admin.call('listRevocations', { query: { limit: 1 } })
+  return head.epoch === place.epoch && place.seq >= head.floor ? place : { epoch: head.epoch, seq: head.seq }
+}
+
+/** What the entries of a batch are about. */
+async function between(admin: AdminClient, batch: BatchPayload): Promise<readonly Revocation[]> {
+  const { items } = await admin.call('listRevocations', {
+    query: { after: batch.from - 1, limit: Math.min(500, batch.to - batch.from + 1) },
+  })
+  return items
+}
+
+async function recent(admin: AdminClient, fromMs: number, floor: number): Promise<Revocation[]> {
+  const found: Revocation[] = []
+  for (let after: number | undefined = floor; after !== undefined; ) {
+    const page: { items: Revocation[]; next?: number | undefined } = await admin.call('listRevocations', {
+      query: { after, limit: 500 },
+    })
+    found.push(...page.items.filter((entry) => entry.at_ms >= fromMs))
+    after = page.next
+  }
+  return found
+}
+
+function print(cli: Cli, entry: Revocation, delayMs: number | undefined): void {
+  const { out } = cli
+  cli.line({ ...entry, ...(delayMs === undefined ? {} : { delay_ms: delayMs }) }, () => {
+    const target = entry.issuer === entry.target ? '' : ` ${printable(entry.target)}`
+    const delay = delayMs === undefined ? '' : out.dim(`  +${short(Math.max(0, delayMs))}`)
+    return `${out.dim(localTime(entry.at_ms))}  ${String(entry.seq).padStart(6)}  ${out.warn(printable(entry.kind).padEnd(7))}${target}  ${printable(entry.reason)} ${out.dim(`by ${printable(entry.actor)}`)}${delay}`
+  })
+}

@@ -1,0 +1,77 @@
+/** Signing keys: what signs now, what comes next, what is going. */
+import type { SigningKey } from '@signet/api/schema.ts'
+import { buildRouteMap } from '@stricli/core'
+import type { Cli, Context } from '../cli.ts'
+import { arg, command, flag } from '../command.ts'
+import { standing } from '../output/paint.ts'
+import { printable } from '../output/printable.ts'
+import { moment, relative } from '../output/time.ts'
+import { showReceipt } from './receipt.ts'
+
+const list = command({
+  brief: 'List signing keys with their schedule',
+  async run(cli: Cli) {
+    const reply = await (await cli.admin()).call('listKeys')
+    const time = (at: number | undefined) => (at === undefined ? cli.out.dim('–') : relative(at * 1000, cli.now()))
+    cli.list<SigningKey>(
+      reply,
+      [
+        { title: 'kid', cell: (key) => cli.out.bold(printable(key.id)) },
+        { title: 'for', cell: (key) => printable(key.purpose) },
+        { title: 'algorithm', cell: (key) => printable(key.alg) },
+        { title: 'state', cell: (key) => standing(cli.out, key.state) },
+        { title: 'active', cell: (key) => time(key.active_at) },
+        { title: 'retiring', cell: (key) => time(key.retiring_at) },
+        { title: 'retired', cell: (key) => time(key.retired_at) },
+      ],
+      'No keys.',
+    )
+  },
+})
+
+type Purpose = 'token' | 'feed' | 'ring' | 'audit'
+
+const rotate = command({
+  brief: 'Hand over to the next key',
+  about: `No valid token is refused: the next key has been published long enough for every validator to know it, or takes over as soon as
+it has; the old one goes on verifying until the last token it signed has expired.`,
+  flags: {
+    purpose: { kind: 'enum', values: ['token', 'feed', 'ring', 'audit'], default: 'token', brief: 'Which keys' },
+    force: flag.on('At once, even if validators have not seen the next key yet'),
+  },
+  async run(cli: Cli, { purpose, force }: { purpose: Purpose; force: boolean }) {
+    const made = await (await cli.admin()).call('rotateKey', { body: { purpose, force } })
+    cli.show(made, () =>
+      made.state === 'active'
+        ? `${cli.out.good('rotated')}  ${purpose} key ${cli.out.bold(printable(made.id))} signs now`
+        : `${cli.out.good('scheduled')}  ${purpose} key ${cli.out.bold(printable(made.id))} signs from ${moment(made.active_at * 1000, cli.now())}, when validators know it`,
+    )
+  },
+})
+
+const compromise = command({
+  brief: 'Declare a key stolen',
+  about:
+    'Every token it signed is refused, a new key signs at once, clients renew without anybody signing in again. It cannot be undone.',
+  flags: {
+    reason: flag.optional('Goes into the audit record: no personal data', 'TEXT'),
+    wait: flag.duration('Wait until every validator has applied it, at most so long'),
+    yes: flag.yes,
+  },
+  args: arg('KID', 'The key id'),
+  async run(cli: Cli, { reason, wait, yes }: { reason?: string; wait?: number; yes: boolean }, id: string) {
+    await cli.confirm(`Declare key ${printable(id)} stolen? Every token it signed is refused. This cannot be undone.`, yes)
+    const admin = await cli.admin()
+    const beganMs = performance.now()
+    const receipt = await admin.call('compromiseKey', {
+      params: { id },
+      body: { reason: reason ?? 'declared stolen by an administrator' },
+    })
+    return showReceipt(cli, admin, receipt, { verb: 'declared stolen', tookMs: performance.now() - beganMs, wait })
+  },
+})
+
+export const keys = buildRouteMap<string, Context>({
+  docs: { brief: 'Look after signing keys' },
+  routes: { list, rotate, compromise },
+})

@@ -1,0 +1,207 @@
+/** Taking back: one token, one sign-in, one device, one person, one client, one key, everything. */
+import { randomUUID } from 'node:crypto'
+import type { AdminClient } from '@signet/api/client.ts'
+import type { AdminScope, Call, Revocation } from '@signet/api/schema.ts'
+import { buildRouteMap } from '@stricli/core'
+import type { Cli, Context } from '../cli.ts'
+import { arg, command, flag, given, parseCount } from '../command.ts'
+import { findUser } from '../lookup.ts'
+import { printable } from '../output/printable.ts'
+import { details } from '../output/table.ts'
+import { relative } from '../output/time.ts'
+import { EXIT, type ExitCode, Trouble } from '../trouble.ts'
+import { showReceipt } from './receipt.ts'
+
+type Target = NonNullable<Call<'revoke'>['body']>['target']
+
+interface Why {
+  readonly reason?: string
+  readonly wait?: number
+}
+const WHY = {
+  reason: flag.optional('Goes into the audit record: no personal data', 'TEXT'),
+  wait: flag.duration('Wait until every validator has applied it, at most so long'),
+} as const
+const FOREIGN = flag.optional('Another issuer, whose tokens your validators also check', 'URL')
+
+const token = command({
+  brief: 'One access token, refresh token or API key',
+  about: 'By the token itself (- reads it from standard input, out of sight of the shell history) or by its id.',
+  flags: { ...WHY, issuer: FOREIGN },
+  args: arg('TOKEN|ID', 'The token, its jti, or - for standard input'),
+  async run(cli: Cli, flags: Why & { issuer?: string }, text: string) {
+    const given = await cli.given(text, looksSecret(text) ? 'token' : undefined)
+    const target: Target = looksSecret(given)
+      ? { token: given }
+      : { kind: 'token', id: given, ...(flags.issuer === undefined ? {} : { issuer: flags.issuer }) }
+    return take(cli, await cli.admin(), target, flags)
+  },
+})
+
+const user = command({
+  brief: 'Everything of one person: sessions, grants, tokens',
+  flags: { ...WHY, keepGrants: flag.on('Access tokens only: clients renew silently and carry fresh claims') },
+  args: arg('USER', 'Username or id'),
+  async run(cli: Cli, flags: Why & { keepGrants: boolean }, named: string) {
+    const admin = await cli.admin()
+    const { id } = await findUser(admin, named)
+    return take(cli, admin, { kind: 'subject', id }, flags, { keepGrants: flags.keepGrants })
+  },
+})
+
+const client = command({
+  brief: 'Everything one client holds',
+  flags: { ...WHY, issuer: FOREIGN, keepGrants: flag.on('Access tokens only: grants go on'), yes: flag.yes },
+  args: arg('ID', 'The client id'),
+  async run(cli: Cli, flags: Why & { issuer?: string; keepGrants: boolean; yes: boolean }, id: string) {
+    await cli.confirm(`End everything that client ${printable(id)} holds, for all its users?`, flags.yes)
+    return take(cli, await cli.admin(), { kind: 'client', id, ...given({ issuer: flags.issuer }) }, flags, {
+      keepGrants: flags.keepGrants,
+    })
+  },
+})
+
+const key = command({
+  brief: 'Every token that one signing key signed',
+  about: 'The emergency exit for a stolen key: a new key signs at once, clients renew without anybody signing in again.',
+  flags: { ...WHY, yes: flag.yes },
+  args: arg('KID', 'The key id, as in the header of its tokens'),
+  async run(cli: Cli, flags: Why & { yes: boolean }, id: string) {
+    await cli.confirm(`Declare key ${printable(id)} stolen? Every token it signed is refused. This cannot be undone.`, flags.yes)
+    return take(cli, await cli.admin(), { kind: 'key', id }, flags, { scope: 'signet:keys' })
+  },
+})
+
+const everything = command({
+  brief: 'Every token of this authority, and every session',
+  about: 'All clients must get new tokens and all people must sign in again. For the worst day.',
+  flags: { ...WHY, yes: flag.yes },
+  async run(cli: Cli, flags: Why & { yes: boolean }) {
+    const admin = await cli.admin()
+    await cli.confirm(`End every token and session of ${admin.issuer}? Everybody has to sign in again.`, flags.yes, 'everything')
+    return take(cli, admin, { kind: 'issuer', id: admin.issuer }, flags, { scope: 'signet:admin' })
+  },
+})
+
+const issuer = command({
+  brief: 'Every token of another issuer, at your validators',
+  flags: { ...WHY, yes: flag.yes },
+  args: arg('URL', 'The issuer, as in the iss of its tokens'),
+  async run(cli: Cli, flags: Why & { yes: boolean }, url: string) {
+    await cli.confirm(`Refuse every token that ${printable(url)} issued until now?`, flags.yes)
+    return take(cli, await cli.admin(), { kind: 'issuer', id: url, issuer: url }, flags)
+  },
+})
+
+const undo = command({
+  brief: 'Undo revocations that were wrong and wide',
+  about: `Begins a new epoch of the log in which they were never made. Access tokens that are still in their time pass again, and so do the
+grants of a person, a client or the issuer. A single grant, session, device or key that was revoked has ended for good.`,
+  flags: { reason: WHY.reason, yes: flag.yes },
+  args: {
+    kind: 'array',
+    parameter: { parse: parseCount, placeholder: 'SEQ', brief: 'Sequence numbers, as on the receipts' },
+    minimum: 1,
+  },
+  async run(cli: Cli, { reason, yes }: { reason?: string; yes: boolean }, ...seqs: readonly number[]) {
+    const admin = await cli.admin()
+    const { entries, epoch } = await findEntries(admin, seqs)
+    for (const entry of entries)
+      cli.say(
+        `  ${entry.seq}  ${printable(`${entry.kind} ${entry.target}, ${entry.reason}, by ${entry.actor}`)} ${cli.err.dim(relative(entry.at_ms, cli.now()))}`,
+      )
+    await cli.confirm('Begin a new epoch of the log in which this was never made?', yes)
+    const body = { epoch, seqs: [...seqs], reason: reason ?? 'undone by an administrator' }
+    const done = await admin.call('undoRevocations', { body, idempotencyKey: randomUUID() })
+    cli.show(done, () =>
+      details(
+        [
+          ['undone', cli.out.good(`${done.removed} left out, ${done.entries} carried over`)],
+          ['grants', done.restored === 0 ? undefined : `of ${done.restored} go on again`],
+          ['epoch', printable(done.epoch)],
+        ],
+        cli.out,
+      ),
+    )
+  },
+})
+
+export const revoke = buildRouteMap<string, Context>({
+  docs: {
+    brief: 'Take back tokens, everywhere, within milliseconds',
+    fullDescription: `Take back tokens, everywhere, within milliseconds.
+
+A receipt says its place in the revocation log. Every validator that has applied that number refuses the target; --wait asks
+the validators and says which have.`,
+  },
+  routes: {
+    token,
+    grant: byId('grant'),
+    session: byId('session'),
+    device: byId('device'),
+    user,
+    client,
+    key,
+    issuer,
+    everything,
+    undo,
+  },
+})
+
+function byId(kind: 'grant' | 'session' | 'device') {
+  const briefs = {
+    grant: 'One grant: the refresh tokens of one sign-in and what came from them',
+    session: 'One sign-in in one browser',
+    device: 'One lost or stolen device; other devices go on',
+  }
+  return command({
+    brief: briefs[kind],
+    flags: { ...WHY, issuer: FOREIGN },
+    args: arg('ID', `The ${kind} id`),
+    run: async (cli: Cli, flags: Why & { issuer?: string }, id: string) =>
+      take(cli, await cli.admin(), { kind, id, ...given({ issuer: flags.issuer }) }, flags),
+  })
+}
+
+/** What is about to be undone, so that people see it before they agree. */
+async function findEntries(admin: AdminClient, seqs: readonly number[]): Promise<{ entries: Revocation[]; epoch: string }> {
+  const entries: Revocation[] = []
+  let epoch = ''
+  for (const seq of seqs) {
+    const { items, head } = await admin.call('listRevocations', { query: { after: seq - 1, limit: 1 } })
+    const [entry] = items
+    epoch = head.epoch
+    if (entry?.seq === seq) entries.push(entry)
+    else
+      throw new Trouble({
+        what: `There is no revocation ${seq}`,
+        why: 'the log has forgotten it, or never had it',
+        advice: '`signet feed tail --since 1h` shows the last ones',
+        exit: EXIT.refused,
+        code: 'not_found',
+      })
+  }
+  return { entries, epoch }
+}
+
+/** A retried request must not make a second entry, so each command has one key for all its tries. */
+async function take(
+  cli: Cli,
+  admin: AdminClient,
+  target: Target,
+  why: Why,
+  { keepGrants = false, scope = 'signet:revoke' }: { keepGrants?: boolean; scope?: AdminScope } = {},
+): Promise<ExitCode> {
+  // Not part of the delay that is shown.
+  await admin.accessToken(scope === 'signet:keys' ? `signet:revoke ${scope}` : scope).catch(() => undefined)
+  const beganMs = performance.now()
+  const receipt = await admin.call('revoke', {
+    body: { target, reason: why.reason ?? 'revoked by an administrator', keep_grants: keepGrants },
+    idempotencyKey: randomUUID(),
+    scope,
+  })
+  return showReceipt(cli, admin, receipt, { verb: 'revoked', tookMs: performance.now() - beganMs, wait: why.wait })
+}
+
+/** A JWT or one of our opaque tokens, not a bare id. */
+export const looksSecret = (text: string): boolean => text.split('.').length === 3 || /^sg[a-z]_/.test(text)

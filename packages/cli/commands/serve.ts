@@ -1,0 +1,170 @@
+/** Starts the authority, and puts a backup in its place: both are the authority's own program, run with this Node. */
+import { spawn } from 'node:child_process'
+import { existsSync } from 'node:fs'
+import { join } from 'node:path'
+import { createInterface } from 'node:readline'
+import { fileURLToPath } from 'node:url'
+import type { Cli } from '../cli.ts'
+import { arg, command, flag } from '../command.ts'
+import { printable } from '../output/printable.ts'
+import { details } from '../output/table.ts'
+import { EXIT, type ExitCode, Trouble } from '../trouble.ts'
+
+interface ServeFlags {
+  readonly config?: string
+  readonly listen?: string
+  readonly issuer?: string
+  readonly state?: string
+  readonly database?: string
+  readonly operations?: string
+  readonly masterKeyFile?: string
+  readonly trustedProxies?: string
+  readonly logLevel?: string
+}
+
+type RestoreFlags = Pick<ServeFlags, 'config' | 'state' | 'database' | 'issuer' | 'masterKeyFile'> & { readonly yes: boolean }
+
+const FLAGS = {
+  config: flag.optional('Settings as JSON (SIGNET_CONFIG)', 'FILE'),
+  listen: flag.optional('Default 127.0.0.1:4800 (SIGNET_LISTEN)', 'HOST:PORT'),
+  issuer: flag.optional('Default http://localhost:PORT (SIGNET_ISSUER)', 'URL'),
+  state: flag.optional('Store, master key, credentials; default .signet (SIGNET_STATE)', 'DIR'),
+  database: flag.optional('"sqlite" or postgres://… (SIGNET_DATABASE)', 'URL'),
+  operations: flag.optional('Health details and metrics; default off (SIGNET_OPERATIONS)', 'HOST:PORT'),
+  masterKeyFile: flag.optional('Default DIR/master.key (SIGNET_MASTER_KEY_FILE)', 'FILE'),
+  trustedProxies: flag.optional('Proxies in front whose X-Forwarded-For is believed; default 0', 'N'),
+  logLevel: flag.optional('debug, info, warn, error, fatal or silent; default info', 'LEVEL'),
+} as const
+
+export const serve = command({
+  brief: 'Start the authority',
+  about: 'Settings come from flags, then the environment, then the file, then defaults. Ctrl-C or SIGTERM stops it cleanly.',
+  flags: FLAGS,
+  async run(cli: Cli, flags: ServeFlags): Promise<ExitCode> {
+    const args = ['serve', ...passedOn(flags)]
+    // Under a supervisor the authority takes this process over, so that signals reach it with nobody between.
+    if (!process.stdout.isTTY && process.execve !== undefined && process.platform !== 'win32') {
+      process.execve(process.execPath, [process.execPath, AUTHORITY, ...args], process.env as Record<string, string>)
+    }
+    return run(args, (line) => announce(cli, line))
+  },
+})
+
+export const restore = command({
+  brief: 'Put a backup in the place of the embedded store',
+  about: `Stop the authority first. Nothing that was revoked since the backup comes back to life: people sign in again, API keys have
+to be made anew. The store that was there is kept beside it. The argument is a file, or the name of a backup.`,
+  flags: {
+    config: FLAGS.config,
+    state: FLAGS.state,
+    database: FLAGS.database,
+    issuer: FLAGS.issuer,
+    masterKeyFile: FLAGS.masterKeyFile,
+    yes: flag.yes,
+  },
+  args: arg('BACKUP', 'A file, or the name that `signet backup` gave it'),
+  async run(cli: Cli, { yes, ...flags }: RestoreFlags, file: string): Promise<ExitCode> {
+    await cli.confirm(
+      `Put ${printable(file)} in the place of the store in ${printable(flags.state ?? cli.env.SIGNET_STATE ?? '.signet')}? Everybody has to sign in again.`,
+      yes,
+    )
+    return run(['restore', fileOf(file, flags.state ?? cli.env.SIGNET_STATE ?? '.signet'), ...passedOn(flags)], (line) =>
+      reportRestored(cli, line),
+    )
+  },
+})
+
+/** A file, or else a name in the backups folder of the state directory. */
+function fileOf(named: string, state: string): string {
+  const folder = join(state, 'backups')
+  return [named, join(folder, named), join(folder, `${named}.db`)].find((path) => existsSync(path)) ?? named
+}
+
+const AUTHORITY = fileURLToPath(new URL('../../authority/main.ts', import.meta.url))
+
+/** Named flags of ours as named flags of the authority's program. */
+function passedOn(flags: ServeFlags): string[] {
+  const names: Readonly<Record<keyof ServeFlags, string>> = {
+    config: 'config',
+    listen: 'listen',
+    issuer: 'issuer',
+    state: 'state',
+    database: 'database',
+    operations: 'operations',
+    masterKeyFile: 'master-key-file',
+    trustedProxies: 'trusted-proxies',
+    logLevel: 'log-level',
+  }
+  return (Object.keys(names) as (keyof ServeFlags)[]).flatMap((name) => {
+    const value = flags[name]
+    return value === undefined ? [] : [`--${names[name]}`, value]
+  })
+}
+
+/** Runs the authority's program; its log goes to our standard error, each line of its standard output to `onLine`. */
+async function run(args: readonly string[], onLine: (line: string) => void): Promise<ExitCode> {
+  const child = spawn(process.execPath, [AUTHORITY, ...args], { stdio: ['inherit', 'pipe', 'inherit'] })
+  const forward = (signal: NodeJS.Signals) => child.kill(signal)
+  const signals: readonly NodeJS.Signals[] = ['SIGINT', 'SIGTERM', 'SIGHUP']
+  for (const signal of signals) process.on(signal, forward)
+  createInterface({ input: child.stdout }).on('line', onLine)
+  const code = await new Promise<number | null>((resolve, reject) => {
+    child.once('error', reject)
+    child.once('close', resolve)
+  })
+  for (const signal of signals) process.off(signal, forward)
+  return code === 0 ? EXIT.done : code === 2 ? EXIT.usage : EXIT.refused
+}
+
+function announce(cli: Cli, line: string): void {
+  const ready = objectOf(line) as { ready?: boolean; issuer?: string; port?: number; setup?: string } | undefined
+  cli.line(ready ?? line, () => {
+    if (ready?.ready !== true) return printable(line)
+    const { out } = cli
+    return details(
+      [
+        ['authority', out.bold(out.good(printable(String(ready.issuer))))],
+        ['metadata', `${printable(String(ready.issuer))}/.well-known/oauth-authorization-server`],
+        [
+          'set up',
+          ready.setup === undefined
+            ? undefined
+            : `${out.accent(printable(ready.setup))} ${out.dim('once, to become the administrator')}`,
+        ],
+      ],
+      out,
+    )
+  })
+}
+
+function reportRestored(cli: Cli, line: string): void {
+  const report = objectOf(line) as { restored?: string; previous?: string; epoch?: string } | undefined
+  if (report?.restored === undefined)
+    throw new Trouble({
+      what: 'The restore gave no report',
+      why: printable(line),
+      advice: 'Look at the state directory before you start the authority.',
+      exit: EXIT.refused,
+      code: 'restore',
+    })
+  cli.show(report, () =>
+    details(
+      [
+        ['restored', cli.out.good(printable(String(report.restored)))],
+        ['kept before', report.previous === undefined ? undefined : printable(report.previous)],
+        ['epoch', printable(String(report.epoch))],
+        ['ended', 'every session, grant, access token and API key of before: API keys have to be made anew'],
+        ['next', 'start the authority: `signet serve`'],
+      ],
+      cli.out,
+    ),
+  )
+}
+
+function objectOf(line: string): unknown {
+  try {
+    return JSON.parse(line)
+  } catch {
+    return undefined
+  }
+}

@@ -1,0 +1,55 @@
+/** Times and sizes as people say them. */
+
+const UNITS = [
+  ['y', 365 * 86_400],
+  ['d', 86_400],
+  ['h', 3600],
+  ['min', 60],
+  ['s', 1],
+] as const
+
+/** "3 min ago", "in 12 d", "now". */
+export function relative(atMs: number, nowMs: number): string {
+  const seconds = Math.round((nowMs - atMs) / 1000)
+  if (seconds === 0) return 'now'
+  return seconds > 0 ? `${span(seconds)} ago` : `in ${span(-seconds)}`
+}
+
+/** In the largest unit of which there are two at least, rounded: "90 min", "36 h", "30 d". */
+export function span(seconds: number): string {
+  const [name, size] = UNITS.find(([, unit]) => seconds >= unit * 1.95) ?? ['s', 1]
+  return `${Math.round(seconds / size)} ${name}`
+}
+
+/** Milliseconds as they matter: "0.8 ms", "42 ms", "3.1 s", "4 min". */
+export function short(milliseconds: number): string {
+  if (milliseconds < 10) return `${milliseconds.toFixed(1)} ms`
+  if (milliseconds < 1000) return `${Math.round(milliseconds)} ms`
+  return milliseconds < 60_000 ? `${(milliseconds / 1000).toFixed(1)} s` : span(milliseconds / 1000)
+}
+
+/** "2026-11-21 02:15:04" in the local time zone. */
+export function localTime(atMs: number): string {
+  const at = new Date(atMs)
+  const two = (n: number) => String(n).padStart(2, '0')
+  return `${at.getFullYear()}-${two(at.getMonth() + 1)}-${two(at.getDate())} ${two(at.getHours())}:${two(at.getMinutes())}:${two(at.getSeconds())}`
+}
+
+/** Both: when, and how long ago or ahead. */
+export const moment = (atMs: number, nowMs: number): string => `${localTime(atMs)} (${relative(atMs, nowMs)})`
+
+export function bytes(count: number): string {
+  if (count < 1024) return `${count} B`
+  const power = Math.min(4, Math.floor(Math.log2(count) / 10))
+  return `${(count / 1024 ** power).toFixed(1)} ${['B', 'KiB', 'MiB', 'GiB', 'TiB'][power]}`
+}
+
+const DURATION = /^(\d{1,9})(s|m|min|h|d|w)?$/
+const SECONDS: Readonly<Record<string, number>> = { s: 1, m: 60, min: 60, h: 3600, d: 86_400, w: 604_800 }
+
+/** "90", "90s", "15m", "12h", "30d", "2w" in seconds. Throws for anything else. */
+export function parseDuration(text: string): number {
+  const found = DURATION.exec(text)
+  if (found === null) throw new Error('write a duration such as 90s, 15m, 12h or 30d')
+  return Number(found[1]) * (SECONDS[found[2] ?? 's'] as number)
+}

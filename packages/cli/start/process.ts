@@ -1,0 +1,78 @@
+/** A child process that says `{"ready":true,…}` in one line on standard output once it answers. */
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { fileURLToPath } from 'node:url'
+
+export interface StartedProcess {
+  readonly pid: number
+  /** What it said when it was ready. */
+  readonly ready: Readonly<Record<string, unknown>>
+  /** Rejects when it ends by itself. */
+  readonly ended: Promise<never>
+  stop(): Promise<void>
+  /** SIGKILL, and resolves when it is gone. */
+  kill(): Promise<void>
+}
+
+const READY_WITHIN_MS = 30_000
+const STOP_WITHIN_MS = 5000
+const ROOT = fileURLToPath(new URL('../../../', import.meta.url))
+
+/** Starts `script` (from the repository's root) with the Node that runs this. Rejects with what it wrote when it does not get ready. */
+export async function startProcess(name: string, script: string, args: readonly string[]): Promise<StartedProcess> {
+  // Its own process group: Ctrl-C reaches this process, which then stops the children in order.
+  const child = spawn(process.execPath, [`${ROOT}${script}`, ...args], { stdio: ['ignore', 'pipe', 'pipe'], detached: true })
+  let complaints = ''
+  child.stderr.on('data', (chunk: Buffer) => {
+    complaints = (complaints + chunk).slice(-4096)
+    process.stderr.write(chunk)
+  })
+  const exited = once(child, 'exit')
+  const ended = exited.then(([code, signal]) => {
+    throw new Error(
+      `The ${name} ended by itself (${signal ?? `exit code ${code}`}).${complaints === '' ? '' : ` It said:\n${complaints}`}`,
+    )
+  })
+  ended.catch(() => {}) // Whoever awaits it hears; nobody has to.
+  const reap = () => child.kill('SIGKILL')
+  process.once('exit', reap)
+  child.once('exit', () => process.off('exit', reap))
+  const ready = await Promise.race([firstLine(child.stdout), ended, tooLate(name)])
+  return {
+    pid: child.pid as number,
+    ready: JSON.parse(ready) as Record<string, unknown>,
+    ended,
+    async stop() {
+      if (child.exitCode !== null || child.signalCode !== null) return
+      child.kill('SIGTERM')
+      const kill = setTimeout(() => child.kill('SIGKILL'), STOP_WITHIN_MS)
+      await exited
+      clearTimeout(kill)
+    },
+    async kill() {
+      child.kill('SIGKILL')
+      await exited
+    },
+  }
+}
+
+function firstLine(stream: NodeJS.ReadableStream): Promise<string> {
+  return new Promise((resolve) => {
+    let text = ''
+    const listen = (chunk: Buffer) => {
+      text += chunk
+      const end = text.indexOf('\n')
+      if (end < 0) return
+      stream.off('data', listen)
+      stream.resume()
+      resolve(text.slice(0, end))
+    }
+    stream.on('data', listen)
+  })
+}
+
+function tooLate(name: string): Promise<never> {
+  return new Promise((_, reject) => {
+    setTimeout(() => reject(new Error(`The ${name} was not ready within ${READY_WITHIN_MS / 1000} s.`)), READY_WITHIN_MS).unref()
+  })
+}

@@ -1,0 +1,104 @@
+/** When a command cannot do what was asked: what happened, why, what to do now; and the exit code that scripts read. */
+import type { ApiError } from '@signet/api/errors.ts'
+import type { Paint } from './output/paint.ts'
+import { printable } from './output/printable.ts'
+
+/** 0 done · 1 refused, or the answer is no · 2 wrong usage · 3 the authority cannot be reached or cannot do it now. */
+export const EXIT = { done: 0, refused: 1, usage: 2, unreachable: 3 } as const
+export type ExitCode = (typeof EXIT)[keyof typeof EXIT]
+
+export class Trouble extends Error {
+  readonly why: string
+  readonly advice: string
+  readonly exit: ExitCode
+  /** Stable word for `--json`. */
+  readonly code: string
+  readonly details: readonly { readonly path: string; readonly message: string }[]
+  constructor(told: {
+    what: string
+    why: string
+    advice: string
+    exit: ExitCode
+    code: string
+    details?: readonly { path: string; message: string }[]
+    cause?: unknown
+  }) {
+    super(told.what, { cause: told.cause })
+    this.name = 'Trouble'
+    this.why = told.why
+    this.advice = told.advice
+    this.exit = told.exit
+    this.code = told.code
+    this.details = told.details ?? []
+  }
+}
+
+/** Any error as something a person can act on; a bug of ours keeps its stack for the report. */
+export function troubleOf(error: unknown): Trouble {
+  if (error instanceof Trouble) return error
+  if (isApiError(error)) {
+    return new Trouble({
+      what: error.message,
+      why: error.details.length > 0 ? 'the authority does not take these values:' : error.why,
+      advice: ADVICE[error.kind] ?? error.advice,
+      exit: error.kind === 'unreachable' || error.kind === 'unavailable' ? EXIT.unreachable : EXIT.refused,
+      code: error.code ?? error.kind,
+      details: error.details,
+      cause: error,
+    })
+  }
+  return new Trouble({
+    what: 'This command failed in a way it should not',
+    why:
+      error instanceof Error
+        ? process.env.SIGNET_DEBUG === undefined
+          ? error.message
+          : (error.stack ?? error.message)
+        : String(error),
+    advice: 'Run it again with SIGNET_DEBUG=1 and report what it prints.',
+    exit: EXIT.refused,
+    code: 'bug',
+    cause: error,
+  })
+}
+
+/** What the command line can say better than the client library. */
+const ADVICE: Partial<Record<ApiError['kind'], string>> = {
+  unreachable: 'Start it with `signet serve`, or name another with --server URL or SIGNET_URL.',
+  unavailable: 'Try again in a moment; `signet doctor` says what the authority waits for.',
+  incompatible: 'Check --server; if it is right, bring the CLI and the authority to the same version.',
+  unauthenticated: 'Check that the credentials file is of this authority and its client still exists.',
+  forbidden: 'Use credentials of a client that has the scope, or add it: `signet client update <id> --scope …`.',
+  invalid: 'Correct the values named; --help lists what is accepted.',
+}
+
+/** Known by name, so that the client library with its schemas is loaded only by commands that use it. */
+const isApiError = (error: unknown): error is ApiError => error instanceof Error && error.name === 'ApiError'
+
+export function troubleText(trouble: Trouble, paint: Paint): string {
+  const lines = [
+    `${paint.bad('error')}  ${paint.bold(sentence(trouble.message))}`,
+    `${paint.dim('  why')}  ${sentence(trouble.why)}`,
+  ]
+  for (const { path, message } of trouble.details) lines.push(`       ${paint.warn(printable(path))} ${printable(message)}`)
+  lines.push(`${paint.dim('   do')}  ${sentence(trouble.advice)}`)
+  return lines.join('\n')
+}
+
+export function troubleJson(trouble: Trouble): object {
+  return {
+    error: {
+      code: trouble.code,
+      what: trouble.message,
+      why: trouble.why,
+      advice: trouble.advice,
+      ...(trouble.details.length === 0 ? {} : { details: trouble.details }),
+    },
+  }
+}
+
+function sentence(text: string): string {
+  const clean = printable(text).trim()
+  const capital = clean.charAt(0).toUpperCase() + clean.slice(1)
+  return /[.!?…:`]$/.test(capital) ? capital : `${capital}.`
+}

@@ -1,0 +1,138 @@
+import assert from 'node:assert/strict'
+import { chmod, mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { after, before, describe, test } from 'node:test'
+import { run } from './cli.testkit.ts'
+
+describe('without an authority, the command line', () => {
+  let directory: string
+  before(async () => {
+    directory = await mkdtemp(join(tmpdir(), 'signet-usage-'))
+  })
+  after(() => rm(directory, { recursive: true, force: true }))
+  const signet = (...args: string[]) => run(args, { cwd: directory })
+
+  const CREDENTIALS = {
+    issuer: 'http://localhost:9',
+    client_id: 'cli',
+    private_jwk: { kty: 'EC', crv: 'P-256', x: 'x', y: 'y', d: 'd' },
+  }
+  async function credentials(value: unknown, mode = 0o600): Promise<string> {
+    const path = join(directory, `cli-${Math.random().toString(36).slice(2)}.json`)
+    await writeFile(path, typeof value === 'string' ? value : JSON.stringify(value), { mode })
+    await chmod(path, mode)
+    return path
+  }
+
+  test('shows how it is used', async () => {
+    const [whole, bare, one] = await Promise.all([signet('--help'), signet(), signet('client', 'create', '--help')])
+    assert.deepEqual([whole.code, bare.code, one.code], [0, 0, 0])
+    for (const command of [
+      'serve',
+      'client',
+      'user',
+      'token',
+      'revoke',
+      'keys',
+      'feed',
+      'audit',
+      'lineage',
+      'backup',
+      'doctor',
+      'completion',
+    ]) {
+      assert.match(whole.out, new RegExp(`^  ${command} `, 'm'))
+    }
+    assert.doesNotMatch(whole.out, /__complete/)
+    assert.match(one.out, /--platform/)
+  })
+
+  test('ends with 2 for wrong usage, and says what may have been meant', async () => {
+    const [command, sub, missing, flag, value] = await Promise.all([
+      signet('cleint', 'list'),
+      signet('client', 'lst'),
+      signet('client', 'show'),
+      signet('client', 'list', '--jsn'),
+      signet('client', 'list', '--limit', 'many'),
+    ])
+    assert.deepEqual([command.code, sub.code, missing.code, flag.code, value.code], [2, 2, 2, 2, 2])
+    assert.match(command.err, /Did you mean `client`/)
+    assert.match(sub.err, /Did you mean `list`/)
+    assert.match(missing.err, /ID/)
+    assert.match(flag.err, /did you mean --json/)
+    assert.match(value.err, /whole number/)
+    assert.equal(command.out + sub.out + missing.out, '')
+  })
+
+  test('ends with 2 and says where it looked when there are no credentials', async () => {
+    const { code, err, out } = await signet('client', 'list')
+    assert.deepEqual([code, out], [2, ''])
+    assert.match(err, /\.signet\/cli\.json/)
+    assert.match(err, /--credentials/)
+  })
+
+  test('refuses credentials that others may read, as ssh does', async () => {
+    for (const mode of [0o644, 0o640, 0o604]) {
+      const { code, err } = await signet('client', 'list', '--credentials', await credentials(CREDENTIALS, mode))
+      assert.equal(code, 2)
+      assert.match(err, /others may read it/)
+      assert.match(err, /chmod 600/)
+    }
+  })
+
+  test('refuses credentials that are none', async () => {
+    for (const value of ['{"half', { issuer: 'http://localhost:9' }, { ...CREDENTIALS, private_jwk: { kty: 'oct', k: 'k' } }]) {
+      const { code, err } = await signet('client', 'list', '--credentials', await credentials(value))
+      assert.equal(code, 2, err)
+    }
+  })
+
+  test('ends with 3 when nobody answers, and says how to start it', async () => {
+    const file = await credentials(CREDENTIALS)
+    const [plain, json, doctor] = await Promise.all([
+      signet('client', 'list', '--credentials', file),
+      signet('client', 'list', '--json', '--credentials', file),
+      signet('doctor', '--credentials', file),
+    ])
+    assert.deepEqual([plain.code, json.code, doctor.code], [3, 3, 3])
+    assert.match(plain.err, /signet serve/)
+    const { error } = JSON.parse(json.err)
+    assert.equal(error.code, 'unreachable')
+    assert.ok(error.what && error.why && error.advice)
+    assert.equal(json.out, '')
+  })
+
+  test('looks into a token without asking anybody', async () => {
+    const part = (value: object) => Buffer.from(JSON.stringify(value)).toString('base64url')
+    const token = `${part({ alg: 'ES256', typ: 'at+jwt', kid: 'k1' })}.${part({ iss: 'https://id.example', sub: 'ada\u001b[31m', exp: 1_700_000_000, cnf: { jkt: 'thumb' } })}.c2ln`
+    const { code, out, err } = await run(['token', 'inspect', '-', '--offline'], { cwd: directory, input: token })
+    assert.deepEqual([code, err], [0, ''])
+    assert.match(out, /access token \(RFC 9068\)/)
+    assert.match(out, /so it is over/)
+    assert.match(out, /useless without it/)
+    assert.doesNotMatch(out, /\u001b/)
+    const argument = await signet('token', 'inspect', token, '--offline')
+    assert.match(argument.err, /shell's history/)
+    const garbage = await run(['token', 'inspect', '-', '--offline'], { cwd: directory, input: 'garbage' })
+    assert.equal(garbage.code, 2)
+  })
+
+  test('completes commands, flags and values for each shell', async () => {
+    for (const shell of ['bash', 'zsh', 'fish']) {
+      const { code, out } = await signet('completion', shell)
+      assert.equal(code, 0)
+      assert.match(out, /__complete --/)
+    }
+    assert.equal((await signet('completion', 'tcsh')).code, 2)
+    const proposals = async (...words: string[]) =>
+      (await signet('__complete', '--', ...words)).out.split('\n').map((line) => line.split('\t')[0])
+    assert.deepEqual(await proposals('cli'), ['client', ''])
+    assert.ok((await proposals('revoke', '')).includes('everything'))
+    assert.deepEqual(await proposals('client', 'create', '--platform', 's'), ['service', ''])
+  })
+
+  test('says its version', async () => {
+    assert.match((await signet('--version')).out, /^\d+\.\d+\.\d+$/m)
+  })
+})
