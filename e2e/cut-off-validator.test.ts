@@ -1,0 +1,88 @@
+/** A validator whose network is gone: it knows how stale it is and gives up permissions one by one; healed, it has missed nothing. */
+import assert from 'node:assert/strict'
+import { describe, it } from 'node:test'
+import { type RemoteValidator, startValidator } from './remote-validator.ts'
+import { API, Browser, createWorld, grant, type World } from './world.ts'
+
+const WRITE_BOUND_SECONDS = 2
+
+async function following(world: World): Promise<RemoteValidator> {
+  const feed = await world.client({
+    platform: 'service',
+    grant_types: ['client_credentials'],
+    redirect_uris: [],
+    scopes: ['signet:feed'],
+    resources: [world.issuer],
+  })
+  return startValidator({
+    issuer: world.issuer,
+    audience: API,
+    feedCredentials: { clientId: feed.id, clientSecret: feed.client_secret },
+    permissions: {
+      read: { scopes: ['notes:read'], maxStalenessSeconds: 3600 },
+      write: { scopes: ['notes:write'], maxStalenessSeconds: WRITE_BOUND_SECONDS },
+    },
+  })
+}
+
+for (const how of ['cut', 'freeze'] as const) {
+  describe(`a validator whose network is ${how === 'cut' ? 'cut' : 'frozen'}`, () => {
+    it('passes read, refuses write exactly when its bound is over, and catches up on what was revoked meanwhile', async () => {
+      const world = await createWorld({ proxied: true })
+      let validator: RemoteValidator | undefined
+      try {
+        await world.resource()
+        const shop = await world.client()
+        validator = await following(world)
+        const [mine, theirs] = [
+          await grant(world, new Browser(), shop, await world.person()),
+          await grant(world, new Browser(), shop, await world.person()),
+        ]
+        assert.equal((await validator.check(mine.access_token, ['write'])).allowed, true)
+
+        world.proxy[how]()
+        await world.admin.call('revoke', {
+          body: { target: { token: theirs.access_token }, reason: 'story' },
+          idempotencyKey: 'meanwhile',
+        })
+        // The verdict itself says how stale it is: refused with more than the bound, allowed with less, whatever the machine's pace.
+        let refusedAt: number | undefined
+        for (const until = performance.now() + 15_000; refusedAt === undefined && performance.now() < until; ) {
+          const verdict = await validator.check(mine.access_token, ['write'])
+          if (verdict.allowed)
+            assert(verdict.stalenessMs <= WRITE_BOUND_SECONDS * 1000, `write passed at ${verdict.stalenessMs} ms`)
+          else {
+            assert.equal(verdict.reason, 'stale')
+            assert.equal(verdict.status, 503)
+            assert(verdict.stalenessMs > WRITE_BOUND_SECONDS * 1000, `write was refused at ${verdict.stalenessMs} ms already`)
+            refusedAt = verdict.stalenessMs
+          }
+          await new Promise((resolve) => setTimeout(resolve, 5))
+        }
+        assert(refusedAt !== undefined, 'write never gave up')
+        const read = await validator.check(mine.access_token, ['read'])
+        assert.equal(read.allowed, true, 'read gave up before its bound')
+        assert.equal(read.freshness, 'degraded')
+        assert.deepEqual(read.allowed && read.permissions, ['read'])
+        assert.equal(
+          (await validator.check(theirs.access_token, ['read'])).allowed,
+          true,
+          'the revocation got through a cut network?',
+        )
+
+        world.proxy.heal()
+        const { verdict } = await validator.untilDenied(theirs.access_token, 60_000)
+        assert.equal(!verdict.allowed && verdict.reason, 'revoked', 'missed a revocation')
+        for (const until = performance.now() + 30_000; ; ) {
+          const again = await validator.check(mine.access_token, ['write'])
+          if (again.allowed) break
+          assert(performance.now() < until, `write did not come back: ${again.reason}`)
+          await new Promise((resolve) => setTimeout(resolve, 20))
+        }
+      } finally {
+        await validator?.stop()
+        await world.close()
+      }
+    })
+  })
+}

@@ -1,0 +1,218 @@
+/**
+ * A world for a story: an authority in a process of its own on either store, people and clients in it, and tokens got the way
+ * everybody gets them. Everything is reached over HTTP; nothing of the authority's code runs in the test's process.
+ */
+import { createHash, randomBytes } from 'node:crypto'
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { type AdminClient, createAdminClient } from '@signet/api/client.ts'
+import type { Credentials } from '@signet/api/credentials.ts'
+import { startPostgres } from '@signet/testkit/postgres.ts'
+import { startTcpProxy, type TcpProxy } from '@signet/testkit/tcp-proxy.ts'
+import { Browser } from '../packages/cli/start/browser.ts'
+import { freePort } from '../packages/cli/start/free-port.ts'
+import { type StartedProcess, startProcess } from '../packages/cli/start/process.ts'
+
+export type Engine = 'sqlite' | 'postgres'
+
+export interface WorldOptions {
+  readonly engine?: Engine
+  /** Policy settings that differ from the defaults. */
+  readonly policy?: Readonly<Record<string, unknown>>
+  /** Everybody but the administrator reaches the authority through a network that can be cut. */
+  readonly proxied?: boolean
+}
+
+export interface Tokens {
+  readonly access_token: string
+  readonly refresh_token?: string
+  readonly id_token?: string
+  readonly token_type: string
+  readonly expires_in: number
+  readonly scope?: string
+}
+
+export const API = 'https://api.example/notes'
+
+/** Why a world on this engine cannot be had here, or undefined. */
+export async function unavailable(engine: Engine): Promise<string | undefined> {
+  if (engine === 'sqlite') return undefined
+  const server = await startPostgres()
+  return 'skip' in server ? server.skip : undefined
+}
+
+export async function createWorld(options: WorldOptions = {}) {
+  const state = await mkdtemp(join(tmpdir(), 'signet-e2e-'))
+  const port = await freePort()
+  const proxy = options.proxied ? await startTcpProxy(port) : undefined
+  const issuer = `http://localhost:${proxy?.port ?? port}`
+  const database = await databaseFor(options.engine ?? 'sqlite')
+  const config = join(state, 'signet.json')
+  await writeFile(config, JSON.stringify({ policy: options.policy ?? {} }))
+  const args = [
+    '--config',
+    config,
+    '--state',
+    state,
+    '--listen',
+    `127.0.0.1:${port}`,
+    '--issuer',
+    issuer,
+    '--database',
+    database.url,
+    '--log-level',
+    'error',
+  ]
+  let authority: StartedProcess = await startProcess('authority', 'packages/authority/main.ts', args)
+  const setup = authority.ready.setup as string
+  const credentials = JSON.parse(await readFile(join(state, 'cli.json'), 'utf8')) as Credentials
+  const admin: AdminClient = createAdminClient({ credentials, server: `http://localhost:${port}` })
+
+  return {
+    issuer,
+    port,
+    state,
+    setup,
+    admin,
+    credentialsFile: join(state, 'cli.json'),
+    database: database.url,
+    proxy: proxy as TcpProxy,
+    get authority() {
+      return authority
+    },
+    async start() {
+      authority = await startProcess('authority', 'packages/authority/main.ts', args)
+    },
+    /** The authority dies as by a power cut of its process. */
+    kill: () => authority.kill(),
+    stop: () => authority.stop(),
+    async close() {
+      await authority.stop()
+      await proxy?.close()
+      await database.drop()
+      await rm(state, { recursive: true, force: true })
+    },
+    resource: (scopes: readonly string[] = ['notes:read', 'notes:write'], uri: string = API) =>
+      admin.call('putResource', {
+        params: { uri },
+        body: { name: 'Notes', scopes: scopes.map((name) => ({ name, description: `May ${name}` })) },
+      }),
+    client: (body: Record<string, unknown> = {}) =>
+      admin.call('createClient', {
+        body: {
+          name: 'Shop',
+          platform: 'web',
+          auth_method: 'client_secret_basic',
+          grant_types: ['authorization_code', 'refresh_token', 'client_credentials'],
+          redirect_uris: ['http://127.0.0.1:9/callback'],
+          scopes: ['openid', 'profile', 'email', 'notes:read', 'notes:write'],
+          resources: [API],
+          first_party: true,
+          ...body,
+        } as never,
+      }),
+    /** A person with a password, signed in nowhere yet. */
+    async person(username = `p${randomBytes(4).toString('hex')}`) {
+      const password = randomBytes(15).toString('base64url')
+      const subject = await admin.call('createSubject', { body: { username, password } })
+      return { id: subject.id, username, password }
+    },
+    /** Sends one token request. */
+    token: (client: { id: string; client_secret?: string | undefined }, form: Readonly<Record<string, string>>) =>
+      tokenRequest(issuer, client, form),
+    /** RFC 7662, asked by a client about a token of its own. */
+    async introspect(client: { id: string; client_secret?: string | undefined }, token: string): Promise<{ active: boolean }> {
+      const { body } = await tokenRequest(issuer, client, { token }, '/introspect')
+      return body as unknown as { active: boolean }
+    },
+  }
+}
+
+export type World = Awaited<ReturnType<typeof createWorld>>
+
+/** One form to one endpoint, with HTTP Basic when the client has a secret. */
+export async function tokenRequest(
+  issuer: string,
+  client: { id: string; client_secret?: string | undefined },
+  form: Readonly<Record<string, string>>,
+  path = '/token',
+): Promise<{ status: number; body: Tokens & { error?: string; reason?: string }; headers: Headers }> {
+  const secret = client.client_secret
+  const response = await fetch(issuer + path, {
+    method: 'POST',
+    headers: {
+      'content-type': 'application/x-www-form-urlencoded',
+      ...(secret === undefined
+        ? {}
+        : {
+            authorization: `Basic ${Buffer.from(`${encodeURIComponent(client.id)}:${encodeURIComponent(secret)}`).toString('base64')}`,
+          }),
+    },
+    body: new URLSearchParams(secret === undefined ? { client_id: client.id, ...form } : form),
+  })
+  const text = await response.text()
+  return { status: response.status, body: text === '' ? {} : JSON.parse(text), headers: response.headers }
+}
+
+/** Signs in (once per browser; later calls ride on the session) and redeems the code. */
+export async function grant(
+  world: Pick<World, 'issuer'>,
+  browser: Browser,
+  client: { id: string; client_secret?: string | undefined; redirect_uris: readonly string[] },
+  person: { username: string; password: string },
+  extra: Readonly<Record<string, string>> = {},
+): Promise<Tokens> {
+  const verifier = randomBytes(32).toString('base64url')
+  const redirectUri = client.redirect_uris[0] as string
+  const url = new URL('/authorize', world.issuer)
+  url.search = new URLSearchParams({
+    client_id: client.id,
+    redirect_uri: redirectUri,
+    response_type: 'code',
+    scope: 'notes:read notes:write',
+    state: 's',
+    code_challenge: createHash('sha256').update(verifier).digest('base64url'),
+    code_challenge_method: 'S256',
+    ...extra,
+  }).toString()
+  const callback = await followToCallback(browser, url.href, redirectUri, person)
+  const code = callback.searchParams.get('code')
+  if (code === null) throw new Error(`no code: ${callback.search}`)
+  const answer = await tokenRequest(world.issuer, client, {
+    grant_type: 'authorization_code',
+    code,
+    redirect_uri: redirectUri,
+    code_verifier: verifier,
+  })
+  if (answer.status !== 200) throw new Error(`code refused: ${JSON.stringify(answer.body)}`)
+  return answer.body
+}
+
+async function followToCallback(
+  browser: Browser,
+  url: string,
+  redirectUri: string,
+  person: { username: string; password: string },
+): Promise<URL> {
+  browser.stopAt = redirectUri
+  await browser.open(url)
+  for (let pages = 0; pages < 4 && !browser.url.startsWith(redirectUri); pages++) {
+    await browser.submit({ username: person.username, password: person.password })
+  }
+  if (!browser.url.startsWith(redirectUri)) throw new Error(`stopped at ${browser.url}: ${browser.status} ${browser.heading()}`)
+  return new URL(browser.url)
+}
+
+async function databaseFor(engine: Engine): Promise<{ url: string; drop(): Promise<void> }> {
+  if (engine === 'sqlite') return { url: 'sqlite', drop: async () => {} }
+  const server = await startPostgres()
+  if ('skip' in server) throw new Error(server.skip)
+  return { url: await server.freshDatabase(), drop: () => server.stop() }
+}
+
+export const claimsOf = (
+  token: string,
+): Record<string, unknown> & { jti: string; gid: string; sid: string; did: string; sub: string } =>
+  JSON.parse(Buffer.from(token.split('.')[1] as string, 'base64url').toString())
+export { Browser }
