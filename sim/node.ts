@@ -1,0 +1,304 @@
+/**
+ * One authority node, composed of the real parts as compose.ts does, on a simulated machine. Its door takes values where the real one
+ * takes HTTP. What it signs and acknowledges becomes a fact of the history here, before any answer can get lost.
+ */
+
+import { makeCheckpoint } from '@signet/authority/audit/checkpoint.ts'
+import { authenticateClient, createKnownClients } from '@signet/authority/clients/authenticate-client.ts'
+import { authorizationCode } from '@signet/authority/grants/authorization-code.ts'
+import { clientCredentials } from '@signet/authority/grants/client-credentials.ts'
+import { issueCode } from '@signet/authority/grants/code.ts'
+import type { Caller, TokenSet } from '@signet/authority/grants/grant.ts'
+import { identifyToken } from '@signet/authority/grants/identify-token.ts'
+import { createLivingTokens } from '@signet/authority/grants/living-token.ts'
+import { refreshToken } from '@signet/authority/grants/refresh-token.ts'
+import { createCatalog } from '@signet/authority/grants/target.ts'
+import { openKeyRing } from '@signet/authority/keys/key-ring.ts'
+import { MasterKey } from '@signet/authority/keys/master-key.ts'
+import { policyVersion } from '@signet/authority/policy/load-settings.ts'
+import { guardMilliseconds, type PolicySettings } from '@signet/authority/policy/settings.ts'
+import { openFeed } from '@signet/authority/revocation/feed.ts'
+import { openRegistry } from '@signet/authority/revocation/registry.ts'
+import { openRetirement } from '@signet/authority/revocation/retire.ts'
+import { createRevoker } from '@signet/authority/revocation/revoke.ts'
+import type { Target, Why } from '@signet/authority/revocation/target.ts'
+import { createTriggers } from '@signet/authority/revocation/triggers.ts'
+import { establish, prepareSession } from '@signet/authority/signin/establish.ts'
+import type { Visitor } from '@signet/authority/signin/visitor.ts'
+import type { Store } from '@signet/authority/store/store.ts'
+import { sha256 } from '@signet/authority/surroundings.ts'
+import { signJwt } from '@signet/authority/tokens/jwt.ts'
+import { createMint, type Mint } from '@signet/authority/tokens/mint.ts'
+import { parseRefreshToken } from '@signet/authority/tokens/refresh-token.ts'
+import type { Bus } from '@signet/bus/bus.ts'
+import type { AccessTokenClaims } from '@signet/kernel/claims.ts'
+import { fault, Refusal } from '@signet/kernel/errors.ts'
+import type { ClientId, KeyId, SessionId, SubjectId } from '@signet/kernel/ids.ts'
+import { idTimeMs } from '@signet/kernel/ids.ts'
+import { Secret } from '@signet/kernel/secret.ts'
+import type { History, RevocationFact } from './history.ts'
+import type { Machine } from './machine.ts'
+import type { Tampering } from './tampering.ts'
+import type { VirtualTime } from './time.ts'
+
+export const ISSUER = 'https://auth.example'
+export const API = 'https://api.example'
+export const REDIRECT = 'https://app.example/callback'
+export const SERVICE_SECRET = 'the secret of a simulated service'
+
+export interface NodeParts {
+  readonly machine: Machine
+  readonly time: VirtualTime
+  readonly history: History
+  readonly settings: PolicySettings
+  readonly store: Store
+  /** The engine itself, for what tampers with the node. */
+  readonly truth: () => Store
+  readonly bus: Bus
+  readonly masterKey: Uint8Array
+  readonly tampering: Tampering
+}
+
+export type SimulatedNode = Awaited<ReturnType<typeof startNode>>
+
+/** Who asks at the token endpoint, as the door would have found out. */
+export interface Asker {
+  readonly client: ClientId
+  readonly isService?: boolean
+  readonly jkt?: string | undefined
+  /** Network and agent. */
+  readonly seen: Uint8Array
+}
+
+/** Opens everything over the store's link; throws what the store throws. */
+export async function startNode(parts: NodeParts) {
+  const { machine, time, history, bus, tampering } = parts
+  const { clock, chance, timers } = machine.surroundings
+  const settings = tampering.settings?.(parts.settings) ?? parts.settings
+  const store = tampering.store?.(parts.store, parts) ?? parts.store
+  const master = new MasterKey(parts.masterKey, chance)
+  const keys = await openKeyRing({ store, master, clock, chance, settings })
+  bus.subscribe('keys', () => void keys.refresh().catch(() => {}))
+  const common = { store, settings, issuer: ISSUER, bus, clock, chance, timers, sha256 }
+  const opened = await openRegistry(common)
+  const registry = tampering.registry?.(opened, parts) ?? opened
+  const revoker = createRevoker({ ...common, store: tampering.revokerStore?.(store, parts) ?? store, keys, registry })
+  const retirement = openRetirement(common)
+  const livingTokens = createLivingTokens({ issuer: ISSUER, keys, registry, clock, settings, sha256 })
+  const triggers = createTriggers({
+    store,
+    revoker,
+    clock,
+    chance,
+    identify: (token) => identifyToken(token, { store, keys, livingTokens }),
+  })
+  const openedHub = openFeed({
+    store,
+    registry,
+    issuer: ISSUER,
+    clock,
+    timers,
+    sign: (typ, payload) => signJwt(keys.signer('feed'), { typ }, payload),
+  })
+  const hub = tampering.hub?.(openedHub, { registry, keys }) ?? openedHub
+  const signings = new Map<string, { signedMs: number; lifted: boolean }>()
+  const mint = noted(createMint({ keys, issuer: ISSUER, clock, chance, guardMs: guardMilliseconds(settings) }))
+  const catalog = createCatalog(common)
+  const clients = createKnownClients(common)
+  const grantParts = {
+    ...common,
+    mint,
+    keys,
+    catalog,
+    registry,
+    revoker,
+    triggers,
+    retirement,
+    policyVersion: policyVersion(settings, sha256),
+    pace: () => 0,
+    refreshed: () => {},
+  }
+  tick()
+  purge()
+
+  return {
+    machine,
+    keys,
+    registry,
+    hub,
+    settings,
+
+    /** A person signs in in a browser, and agrees that a client may act for them: session, then code. */
+    async signIn(subject: SubjectId, client: ClientId, verifier: string, jkt?: string) {
+      const visitor = {
+        signedIn: undefined,
+        deviceKeys: [],
+        userAgent: undefined,
+        address: '192.0.2.1',
+        browser: undefined,
+      } as unknown as Visitor
+      const prepared = prepareSession(subject, visitor, [], { clock, chance, sha256 })
+      const proof = { acr: 'urn:signet:acr:password', amr: ['pwd'] }
+      const made = await store.transact((tx) => establish(tx, subject, proof, prepared, visitor, { settings, revoker }))
+      if (made === undefined) throw new Refusal('access_denied', 'subject_suspended')
+      const madeMs = time.nowMs
+      const session = await store.sessions.find(made.session.id as SessionId)
+      if (session === undefined) throw fault('store_unavailable')
+      const code = await store.transact((tx) =>
+        issueCode(tx, common, {
+          client,
+          subject,
+          session: session.id,
+          device: session.device,
+          redirectUri: REDIRECT,
+          codeChallenge: Buffer.from(sha256(verifier)).toString('base64url'),
+          scope: ['api:read'],
+          resources: [API],
+          authAt: session.authAt,
+          acr: session.acr,
+          amr: session.amr,
+          sessionCreatedAtMs: session.createdAtMs,
+          ...(jkt === undefined ? {} : { jkt }),
+        }),
+      )
+      return { code, madeMs, session: session.id, device: session.device }
+    },
+
+    exchange: (code: string, verifier: string, asker: Asker, madeMs: number) =>
+      issuing(madeMs, async () => {
+        const request = { code, redirectUri: REDIRECT, codeVerifier: verifier, scope: undefined, resources: [] }
+        return authorizationCode(request, await callerOf(asker), grantParts)
+      }),
+
+    refresh: (token: string, asker: Asker, madeMs: number) =>
+      issuing(
+        madeMs,
+        async () => {
+          const beganMs = time.nowMs
+          const asked = { refreshToken: token, scope: undefined, resources: [] }
+          const caller = await callerOf(asker)
+          const changed = (await tampering.caller?.(caller, token, parts)) ?? caller
+          const answer = await refreshToken(asked, changed, grantParts)
+          const presented = parseRefreshToken(token)
+          if (presented === undefined) return answer
+          const { family, generation } = presented
+          const graceMs = 1000 * (asker.jkt !== undefined ? settings.graceSecondsWithProof : settings.graceSeconds)
+          history.refreshed(token, answer.refresh?.token ?? '', family)
+          history.answered(family, generation, beganMs, graceMs)
+          return answer
+        },
+        token,
+      ),
+
+    service: (asker: Asker) =>
+      issuing(undefined, async () =>
+        clientCredentials({ scope: undefined, resources: [API] }, await callerOf(asker), grantParts),
+      ),
+
+    async revoke(target: Target, why: Why, fact: RevocationFact) {
+      const receipt = await (fact.act === 'suspend' ? revoker.suspend(target, why) : revoker.revoke(target, why))
+      history.acknowledged(fact, receipt.cutoffMs)
+      return receipt
+    },
+    resume: (target: Target, why: Why) => revoker.resume(target, why),
+    undo: (request: { epoch: string; seqs: readonly number[] }, why: Why) => revoker.undo(request, why),
+    rotateKey: (purpose: 'token' | 'feed' | 'ring') => keys.rotate(purpose, 'operator:sim', { force: true }),
+    leak: (token: string) => triggers.leakedToken(token, 'operator:sim'),
+    checkpoint: () => makeCheckpoint({ store, keys, issuer: ISSUER, chance }),
+  }
+
+  /** Every signature and the moment it was made, for the observer. */
+  function noted(real: Mint): Mint {
+    const mint = tampering.mint?.(real, parts) ?? real
+    return {
+      ...mint,
+      accessToken(request) {
+        const minted = mint.accessToken(request)
+        signings.set(minted.id, { signedMs: time.nowMs, lifted: minted.issuedAtMs > clock.now() })
+        if (signings.size > 2000) signings.clear()
+        return minted
+      },
+    }
+  }
+
+  async function callerOf({ client, isService, jkt, seen }: Asker): Promise<Caller> {
+    const credentials = isService
+      ? ({ method: 'client_secret_basic', clientId: client, secret: new Secret(SERVICE_SECRET) } as const)
+      : ({ method: 'none', clientId: client } as const)
+    const known = await authenticateClient(credentials, { clients, issuer: ISSUER, settings, clock, sha256 })
+    return { client: known, jkt, seen, uses: [] }
+  }
+
+  async function issuing(madeMs: number | undefined, flow: () => Promise<TokenSet>, presented?: string): Promise<TokenSet> {
+    const beganMs = time.nowMs
+    const owner = presented === undefined ? undefined : parseRefreshToken(presented)?.family
+    try {
+      const answer = await flow()
+      note(answer, beganMs, madeMs)
+      return answer
+    } catch (cause) {
+      // What was found to be theft is revoked before the refusal leaves.
+      if (cause instanceof Refusal && cause.reason === 'refresh_token_reuse' && owner !== undefined) {
+        history.acknowledged(history.asked('grant', owner, 'revoke', `the end of ${owner.slice(-6)} for theft`), 0)
+      }
+      throw cause
+    }
+  }
+
+  function note(answer: TokenSet, beganMs: number, madeMs: number | undefined): void {
+    const [header, payload] = answer.accessToken
+      .split('.')
+      .slice(0, 2)
+      .map((part) => JSON.parse(Buffer.from(part, 'base64url').toString()))
+    const claims = payload as AccessTokenClaims
+    const { jti, gid, sid, did, sub, client_id, iss } = claims
+    const signing = signings.get(jti) ?? { signedMs: beganMs, lifted: false }
+    history.signed({
+      name: `token ${jti.slice(-6)}`,
+      text: answer.accessToken,
+      ids: {
+        token: jti,
+        key: header.kid as KeyId,
+        issuer: iss,
+        client: client_id,
+        subject: sub,
+        ...(gid && { grant: gid }),
+        ...(sid && { session: sid }),
+        ...(did && { device: did }),
+      },
+      issuedAtMs: idTimeMs(jti),
+      expiresAtMs: claims.exp * 1000,
+      beganMs,
+      ...signing,
+      grantMadeMs: madeMs ?? signing.signedMs,
+      bound: claims.cnf !== undefined,
+    })
+  }
+
+  function tick(): void {
+    timers.after(
+      KEY_TICK_MS,
+      () =>
+        void keys
+          .tick()
+          .catch(() => {})
+          .then(tick),
+    )
+  }
+
+  function purge(): void {
+    timers.after(
+      PURGE_MS,
+      () =>
+        void store
+          .now()
+          .then((nowMs) => store.purge(nowMs, 200))
+          .catch(() => {})
+          .then(purge),
+    )
+  }
+}
+
+/** As in compose.ts, but more often: a run is short. */
+const KEY_TICK_MS = 5000
+const PURGE_MS = 7000

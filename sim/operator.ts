@@ -1,0 +1,158 @@
+/** Whoever takes things back: revocations of every kind, suspensions, key changes, reports of leaked tokens. Asks until answered, under one idempotency key. */
+
+import type { Target } from '@signet/authority/revocation/target.ts'
+import { signJwt } from '@signet/authority/tokens/jwt.ts'
+import { Refusal } from '@signet/kernel/errors.ts'
+import { newId, type TokenId } from '@signet/kernel/ids.ts'
+import type { KeyKind } from '@signet/kernel/revocation.ts'
+import type { Dice } from './dice.ts'
+import type { Act, RevocationFact } from './history.ts'
+import { API, ISSUER } from './node.ts'
+import { ask } from './people.ts'
+import type { World } from './world.ts'
+
+const TRIES = 12
+
+export async function operate(world: World): Promise<void> {
+  const dice = world.dice.named('operator')
+  const { apps } = world
+  await apps.delay(6000)
+  for (let count = 0; !world.isEnding; count++) {
+    await apps.delay(dice.between(300, world.revocationEveryMs * 2))
+    if (!world.isEnding) void act(world, dice, count)
+  }
+}
+
+async function act(world: World, dice: Dice, count: number): Promise<void> {
+  const { history, apps } = world
+  const login = world.logins.length === 0 ? undefined : dice.pick(world.logins.slice(-8))
+  const token = history.tokens.length === 0 ? undefined : dice.pick(history.tokens.slice(-20))
+  const what = dice.whole(0, 19)
+  const subject = login?.subject ?? dice.pick(world.subjects)
+  const key = `act-${count}`
+  if (what < 4 && login) await take(world, dice, { kind: 'grant', id: login.family }, 'revoke', key)
+  else if (what < 6 && login) await take(world, dice, { kind: 'session', id: login.session }, 'revoke', key)
+  else if (what < 8 && login) await take(world, dice, { kind: 'device', id: login.device }, 'revoke', key)
+  else if (what < 10 && token?.ids.token) await take(world, dice, { kind: 'token', id: token.ids.token }, 'revoke', key)
+  else if (what < 13) await take(world, dice, { kind: 'subject', id: subject }, 'revoke', key)
+  else if (what < 15) await take(world, dice, { kind: 'subject', id: subject }, 'renew', key)
+  else if (what < 17) {
+    const target: Target = dice.happens(0.7) ? { kind: 'subject', id: subject } : { kind: 'client', id: dice.pick(world.clients) }
+    const fact = await take(world, dice, target, 'suspend', key)
+    await apps.delay(dice.between(500, 6000))
+    if (fact.ackMs !== undefined) await resume(world, dice, target, fact, key)
+  } else if (what < 18)
+    await take(world, dice, { kind: 'client', id: dice.pick(world.clients) }, dice.pick(['revoke', 'renew'] as const), key)
+  else if (what < 19) await retry(world, dice, (node) => node.service(world.service))
+  else if (token) {
+    history.tell(`${token.name} is reported leaked`)
+    // Who reports it ends the token and what it came from, whichever of the two had not ended yet.
+    const facts = (['token', 'grant'] as const).flatMap((kind) =>
+      token.ids[kind] === undefined
+        ? []
+        : history.asked(kind, token.ids[kind], 'revoke', `the end of ${kind} ${token.ids[kind].slice(-6)} as leaked`),
+    )
+    const report = await retry(world, dice, (node) => node.leak(token.text))
+    if (report?.outcome !== 'revoked') return
+    for (const fact of facts) history.acknowledged(fact, 0)
+  }
+}
+
+async function take(
+  world: World,
+  dice: Dice,
+  target: { kind: KeyKind; id: string },
+  kind: Act,
+  key: string,
+): Promise<RevocationFact> {
+  const { history } = world
+  const name = `${kind} of ${target.kind} ${target.id.slice(-6)}`
+  const fact = history.asked(target.kind, target.id, kind, name)
+  const why = {
+    reason: 'simulated',
+    actor: 'operator:sim',
+    idempotencyKey: key,
+    ...(kind === 'renew' ? { keepGrants: true } : {}),
+  }
+  const receipt = await retry(world, dice, (node) => node.revoke(target, why, fact))
+  if (receipt !== undefined) fact.heardMs = world.time.nowMs
+  history.tell(receipt === undefined ? `${name}: nobody knows whether it was done` : `${name}: acknowledged as ${receipt.seq}`)
+  return fact
+}
+
+async function resume(world: World, dice: Dice, target: Target, fact: RevocationFact, key: string): Promise<void> {
+  const { history } = world
+  history.lifted(fact, false)
+  await retry(world, dice, (node) =>
+    node.resume(target, { reason: 'simulated', actor: 'operator:sim', idempotencyKey: `${key}-resume` }),
+  )
+  history.lifted(fact, true) // Suspensions that came meanwhile may have found it suspended, and are lifted with it.
+  history.tell(`${fact.name}: lifted`)
+}
+
+/** Undefined when it was refused or never answered. */
+export async function retry<T>(world: World, dice: Dice, request: Parameters<typeof ask<T>>[2]): Promise<T | undefined> {
+  for (let tries = 0; tries < TRIES; tries++) {
+    try {
+      return await ask(world, dice, request)
+    } catch (cause) {
+      if (cause instanceof Refusal) return undefined
+      await world.apps.delay(dice.between(50, 1200))
+    }
+  }
+  return undefined
+}
+
+export async function changeKey(world: World, dice: Dice): Promise<void> {
+  const purpose = dice.pick(['token', 'token', 'feed', 'ring'] as const)
+  world.history.tell(`the ${purpose} key is changed by hand`)
+  await retry(world, dice, (node) => node.rotateKey(purpose))
+}
+
+/** Somebody has copied a signing key, and writes tokens of his own until, and after, it is taken back. */
+export async function leakKey(world: World, dice: Dice): Promise<void> {
+  const { history, apps, time } = world
+  const { node } = world.pickNode(dice)
+  if (node === undefined) return
+  const stolen = node.keys.signer('token')
+  history.tell(`signing key ${stolen.id.slice(-6)} has leaked`)
+  const forge = () => {
+    const atMs = apps.surroundings.clock.now() + dice.whole(-2000, 4000)
+    const jti = newId<TokenId>(atMs, dice.chance)
+    const subject = dice.pick(world.subjects)
+    const iat = Math.floor(atMs / 1000)
+    const claims = {
+      iss: ISSUER,
+      aud: API,
+      sub: subject,
+      client_id: world.appClients[0],
+      scope: 'api:read',
+      iat,
+      exp: iat + 60,
+      jti,
+    }
+    history.signed({
+      name: `forged token ${jti.slice(-6)}`,
+      text: signJwt(stolen, { typ: 'at+jwt' }, claims),
+      ids: { token: jti, key: stolen.id, issuer: ISSUER, subject, client: world.appClients[0] as string },
+      issuedAtMs: atMs,
+      expiresAtMs: (iat + 60) * 1000,
+      beganMs: time.nowMs,
+      signedMs: time.nowMs,
+      grantMadeMs: time.nowMs,
+      lifted: false,
+      bound: false,
+      forged: true,
+    })
+  }
+  forge()
+  await apps.delay(dice.between(100, 4000))
+  forge()
+  const fact = take(world, dice, { kind: 'key', id: stolen.id }, 'revoke', `leaked-${stolen.id}`)
+  world.leakedKeys.push(stolen.id)
+  await fact
+  for (let i = 0; i < 3 && !world.isEnding; i++) {
+    await apps.delay(dice.between(10, 5000))
+    forge()
+  }
+}

@@ -1,0 +1,178 @@
+/** One seed from the beginning of its world to the judgement at its end. */
+import { auditReport } from '@signet/authority/audit/verify.ts'
+import { type Present, withBuiltins } from './builtins.ts'
+import { createDice, type Dice } from './dice.ts'
+import { createDisk } from './disk.ts'
+import { rage } from './faults.ts'
+import { History, type Violation } from './history.ts'
+import { operate } from './operator.ts'
+import { live } from './people.ts'
+import { NONE, type Tampering } from './tampering.ts'
+import { createVirtualTime, settled } from './time.ts'
+import { CALM, createWorld, type World } from './world.ts'
+
+export interface Outcome {
+  readonly seed: number
+  readonly violations: readonly Violation[]
+  readonly story: readonly string[]
+  readonly events: number
+  readonly tokens: number
+  readonly revocations: number
+  readonly judged: number
+  /** Of everything that was told, in order: the same for the same seed. */
+  readonly digest: string
+}
+
+export interface Options {
+  readonly tampering?: Tampering
+  /** Only faults whose names contain one of these, instead of those that the seed allows. */
+  readonly faults?: readonly string[]
+  /** Virtual milliseconds of trouble. */
+  readonly troubleMs?: number
+  /** Lines of the story that are kept. */
+  readonly lines?: number
+}
+
+const TROUBLE_MS = 70_000
+/** After the last fault everything has this long to come right again. */
+const CALM_MS = 30_000
+const LOOK_MS = 250
+
+export async function simulate(seed: number, options: Options = {}): Promise<Outcome> {
+  const dice = createDice(`seed ${seed}`)
+  let history: History | undefined
+  const failed = (cause: unknown) => history?.failed(cause)
+  const time = createVirtualTime(dice.named('time'), failed)
+  history = new History(time)
+  const disk = createDisk()
+  const present: Present = { chance: dice.named('keys').chance, disk, image: undefined, opened: undefined }
+  const undo = options.tampering?.install?.()
+  process.on('unhandledRejection', failed)
+  try {
+    return await withBuiltins(present, () => runWorld(seed, options, { dice, time, history: history as History, present, disk }))
+  } finally {
+    process.off('unhandledRejection', failed)
+    undo?.()
+  }
+}
+
+async function runWorld(
+  seed: number,
+  options: Options,
+  parts: Omit<Parameters<typeof createWorld>[0], 'tampering'>,
+): Promise<Outcome> {
+  const { dice, time, history } = parts
+  const { tampering = NONE, troubleMs = TROUBLE_MS, lines = 60 } = options
+  const world = await createWorld({ ...parts, tampering })
+  const isHopeless = () => history.violations.length > 0
+  for (const [index, subject] of world.subjects.entries())
+    void live(subject, `person-${index + 1}`, world).catch((cause: unknown) => history.failed(cause))
+  void operate(world).catch((cause: unknown) => history.failed(cause))
+  void rage(world, time.nowMs + troubleMs, options.faults).catch((cause: unknown) => history.failed(cause))
+  lookAround(world, dice.named('looks'))
+  await time.run(time.nowMs + troubleMs, isHopeless)
+  if (!isHopeless()) {
+    history.tell('from here on nothing goes wrong any more')
+    calmDown(world)
+    await time.run(time.nowMs + CALM_MS, isHopeless)
+  }
+  if (!isHopeless()) {
+    world.isEnding = true
+    await judgeTheEnd(world)
+  }
+  for (const watcher of world.watchers) watcher.close()
+  await settled()
+  const { violations, tokens, revocations, judged } = history
+  return {
+    seed,
+    violations,
+    story: history.story(lines),
+    events: time.events,
+    tokens: tokens.length,
+    revocations: revocations.filter((fact) => fact.ackMs !== undefined).length,
+    judged,
+    digest: history.digest(),
+  }
+}
+
+/** Puts tokens before all validators, the ones that must be dead more often than others. */
+function lookAround(world: World, dice: Dice): void {
+  const { history, apps, time } = world
+  const look = () => {
+    const nowWallMs = apps.surroundings.clock.now()
+    const recent = history.tokens.slice(-60).filter((token) => token.expiresAtMs > nowWallMs)
+    const fallen = history.revocations.slice(-10).filter((fact) => fact.ackMs !== undefined && time.nowMs - fact.ackMs < 30_000)
+    const hot = recent.filter((token) => fallen.some((fact) => token.ids[fact.kind] === fact.id))
+    const chosen = new Set(recent.slice(-1))
+    for (let i = 0; i < 3 && recent.length > 0; i++) chosen.add(dice.pick(recent))
+    for (let i = 0; i < 4 && hot.length > 0; i++) chosen.add(dice.pick(hot))
+    for (const watcher of world.watchers) {
+      watcher.look()
+      for (const token of chosen) watcher.check(token)
+    }
+    apps.surroundings.timers.after(dice.between(20, 2 * LOOK_MS), look)
+  }
+  look()
+}
+
+function calmDown(world: World): void {
+  world.network.heal()
+  world.network.weather = CALM
+  world.store.away = false
+  world.store.commitMs = 0
+  world.bus.weather = { loss: 0, twice: 0 }
+  for (const { machine, start } of world.nodes) {
+    machine.resume(false)
+    machine.setOffset(0)
+    if (!machine.isUp) start()
+  }
+  for (const watcher of world.watchers) {
+    Object.assign(watcher.middle, { frozen: false, slowMs: 0, replay: 0, twice: 0, lost: 0 })
+    watcher.machine.resume(false)
+    if (watcher.mayStep) watcher.machine.setOffset(0)
+    if (!watcher.machine.isUp) watcher.start()
+  }
+}
+
+async function judgeTheEnd(world: World): Promise<void> {
+  const { history, store, watchers, nodes, time } = world
+  const head = await world.until(store.engine.revocations.head())
+  for (const watcher of watchers) {
+    const { position, stalenessMs, machine } = watcher
+    if (!(stalenessMs < 15_000)) history.violate('everybody recovers', `${machine.name} is still ${stalenessMs} ms stale`)
+    else if (position?.epoch !== head.epoch || position.seq < head.seq - 3) {
+      history.violate(
+        'everybody recovers',
+        `${machine.name} is at ${position?.seq} of ${position?.epoch}, the log at ${head.seq}`,
+      )
+    }
+    for (const token of history.tokens) watcher.check(token)
+  }
+  for (const { machine, node } of nodes) {
+    try {
+      if (node === undefined) throw new Error('it did not start')
+      node.registry.assertMayMint()
+      const cutoffOf = node.registry.cutoffMs
+      for (const fact of history.revocations) {
+        // The entry of one token ends with the token, which may have been old.
+        if (
+          fact.kind === 'token' ||
+          fact.ackMs === undefined ||
+          fact.endedMs !== undefined ||
+          time.nowMs - fact.ackMs > 20_000 ||
+          !fact.cutoffMs
+        )
+          continue
+        if (world.restoredMs.some((atMs) => atMs > (fact.ackMs as number))) continue
+        if (cutoffOf.call(node.registry, fact.kind, fact.id) >= fact.cutoffMs) continue
+        history.violate('no acknowledged revocation is lost', `${machine.name} does not know of ${fact.name}`)
+      }
+    } catch (cause) {
+      history.violate('everybody recovers', `${machine.name} may not mint: ${(cause as Error).message}`)
+    }
+  }
+  const keys = nodes.find(({ node }) => node !== undefined)?.node?.keys
+  if (keys === undefined) return
+  const report = await world.until(auditReport(store.engine.audit, keys))
+  if (!report.sound) history.violate('the record is whole', JSON.stringify(report.findings))
+}
