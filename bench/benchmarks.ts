@@ -1,0 +1,37 @@
+/** All benchmarks there are, in the order they run in. */
+import type { Benchmark } from './benchmark.ts'
+
+interface Listed {
+  /** One sentence: what is compared with what. */
+  readonly about: string
+  load(): Promise<{ readonly benchmark: Benchmark }>
+}
+
+export type BenchmarkName = keyof typeof BENCHMARKS
+
+export const BENCHMARKS = {
+  validation: {
+    about: 'checking access tokens, against jose, fast-jwt and a bare signature check; only ours asks a registry of revocations',
+    load: () => import('./validation.ts'),
+  },
+  registry: {
+    about: 'the registry of revocations in memory, against a Map of strings',
+    load: () => import('./registry.ts'),
+  },
+  issuance: {
+    about: 'issuing, refreshing, introspecting and revoking over HTTP, against oidc-provider; only ours keeps an audit record',
+    load: () => import('./issuance.ts'),
+  },
+  propagation: {
+    about: 'from the acknowledgment of a revocation to its refusal by validators in other processes',
+    load: () => import('./propagation.ts'),
+  },
+  storage: {
+    about: 'rotations in the stores, and what a refresh family weighs',
+    load: () => import('./storage.ts'),
+  },
+  footprint: {
+    about: 'memory of a fresh authority and of a validator, and the time to be ready',
+    load: () => import('./footprint.ts'),
+  },
+} as const satisfies Record<string, Listed>

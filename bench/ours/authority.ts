@@ -1,0 +1,68 @@
+/**
+ * Signet's authority in a process of its own: `authority.ts (':memory:' | 'sqlite' | postgres-url) scratch`. Composed as `npm start` composes it; the rate limits
+ * are set out of reach, since the peer has none, but are still asked.
+ */
+import { mkdtempSync } from 'node:fs'
+import { readFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import type { Credentials } from '@signet/api/credentials.ts'
+import { composeAuthority } from '@signet/authority/compose.ts'
+import type { Config } from '@signet/authority/config.ts'
+import { defaultSettings } from '@signet/authority/policy/settings.ts'
+import { realSurroundings } from '@signet/authority/surroundings.ts'
+import { createLog } from '@signet/authority/telemetry/log.ts'
+import { freePort } from '../../packages/cli/start/free-port.ts'
+import { cpuMicroseconds, serveParent } from '../child.ts'
+import type { ServerAnswers } from '../http/server.ts'
+import { type Burst, type BurstQuestion, createBurst } from './burst.ts'
+import { registerClients } from './clients.ts'
+import { createStock } from './stock.ts'
+
+export type AuthorityAnswers = ServerAnswers & {
+  issuer(): string
+  /** For the admin API. */
+  credentials(): Promise<Credentials>
+  burst(question: BurstQuestion): Promise<Burst>
+}
+
+const [database, scratch] = process.argv.slice(2) as [string, string]
+const UNLIMITED = { perSecond: 1e9, burst: 1e9 }
+const state = mkdtempSync(join(scratch, 'state-'))
+const port = await freePort()
+const config: Config = {
+  issuer: `http://localhost:${port}`,
+  host: 'localhost',
+  port,
+  operations: undefined,
+  stateDirectory: state,
+  database: database.startsWith('postgres')
+    ? { engine: 'postgres', url: database }
+    : { engine: 'sqlite', path: database === ':memory:' ? ':memory:' : join(state, 'signet.db') },
+  masterKeyFile: join(state, 'master.key'),
+  trustedProxies: 0,
+  logLevel: 'error',
+  settings: {
+    ...defaultSettings,
+    // A run makes its codes beforehand.
+    authorizationCodeSeconds: 600,
+    clientRate: UNLIMITED,
+    addressRate: UNLIMITED,
+    familyRate: UNLIMITED,
+    feedOpen: true,
+  },
+}
+const surroundings = realSurroundings()
+const authority = await composeAuthority(config, { surroundings, log: createLog(config.logLevel) })
+await registerClients(authority.store)
+const stock = createStock(authority, config.settings, surroundings)
+
+serveParent({
+  describe: () => ({ port, paths: { token: '/token', introspect: '/introspect', revoke: '/revoke' } }),
+  cpu: cpuMicroseconds,
+  stock,
+  issuer: () => config.issuer,
+  credentials: async () => JSON.parse(await readFile(join(state, 'cli.json'), 'utf8')) as Credentials,
+  burst: createBurst(authority.revoker, surroundings.chance),
+} satisfies AuthorityAnswers)
+
+process.once('SIGTERM', () => void authority.close().finally(() => process.exit(0)))
