@@ -7,17 +7,11 @@ import { API, Browser, createWorld, grant, type World } from './world.ts'
 const WRITE_BOUND_SECONDS = 2
 
 async function following(world: World): Promise<RemoteValidator> {
-  const feed = await world.client({
-    platform: 'service',
-    grant_types: ['client_credentials'],
-    redirect_uris: [],
-    scopes: ['signet:feed'],
-    resources: [world.issuer],
-  })
+  const feedCredentials = await world.feedCredentials()
   return startValidator({
     issuer: world.issuer,
     audience: API,
-    feedCredentials: { clientId: feed.id, clientSecret: feed.client_secret },
+    feedCredentials,
     permissions: {
       read: { scopes: ['notes:read'], maxStalenessSeconds: 3600 },
       write: { scopes: ['notes:write'], maxStalenessSeconds: WRITE_BOUND_SECONDS },

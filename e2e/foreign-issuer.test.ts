@@ -35,17 +35,11 @@ describe('a JWT of another issuer', () => {
     const server = createServer(provider.callback())
     await new Promise<void>((resolve) => server.listen(port, '127.0.0.1', resolve))
     const world = await createWorld()
-    const feed = await world.client({
-      platform: 'service',
-      grant_types: ['client_credentials'],
-      redirect_uris: [],
-      scopes: ['signet:feed'],
-      resources: [world.issuer],
-    })
+    const feedCredentials = await world.feedCredentials()
     const validator = await startValidator({
       issuer: world.issuer,
       audience: AUDIENCE,
-      feedCredentials: { clientId: feed.id, clientSecret: feed.client_secret },
+      feedCredentials,
       foreignIssuers: [{ issuer: foreignIssuer, audience: AUDIENCE, algorithms: ['RS256'], types: ['at+jwt'] }],
     })
     try {

@@ -48,17 +48,11 @@ for (const engine of ['sqlite', 'postgres'] satisfies Engine[]) {
     story(
       'a replay outside grace ends the family, and a validator refuses its access tokens',
       async (world, client, tokens) => {
-        const feed = await world.client({
-          platform: 'service',
-          grant_types: ['client_credentials'],
-          redirect_uris: [],
-          scopes: ['signet:feed'],
-          resources: [world.issuer],
-        })
+        const feedCredentials = await world.feedCredentials()
         const validator = await startValidator({
           issuer: world.issuer,
           audience: API,
-          feedCredentials: { clientId: feed.id, clientSecret: feed.client_secret },
+          feedCredentials,
         })
         try {
           const next = (await refresh(world, client, tokens.refresh_token)).body

@@ -14,13 +14,7 @@ describe('a restored backup', () => {
       await world.resource()
       const shop = await world.client()
       const person = await world.person()
-      const feed = await world.client({
-        platform: 'service',
-        grant_types: ['client_credentials'],
-        redirect_uris: [],
-        scopes: ['signet:feed'],
-        resources: [world.issuer],
-      })
+      const feedCredentials = await world.feedCredentials()
       const revoked = await grant(world, new Browser(), shop, person)
       const browser = new Browser()
       const untouched = await grant(world, browser, shop, person)
@@ -52,7 +46,7 @@ describe('a restored backup', () => {
       const validator = await startValidator({
         issuer: world.issuer,
         audience: API,
-        feedCredentials: { clientId: feed.id, clientSecret: feed.client_secret },
+        feedCredentials,
       })
       try {
         for (const tokens of [revoked, untouched]) {

@@ -15,17 +15,11 @@ for (const engine of ['sqlite', 'postgres'] satisfies Engine[]) {
       try {
         await world.resource()
         const shop = await world.client()
-        const feed = await world.client({
-          platform: 'service',
-          grant_types: ['client_credentials'],
-          redirect_uris: [],
-          scopes: ['signet:feed'],
-          resources: [world.issuer],
-        })
+        const feedCredentials = await world.feedCredentials()
         validator = await startValidator({
           issuer: world.issuer,
           audience: API,
-          feedCredentials: { clientId: feed.id, clientSecret: feed.client_secret },
+          feedCredentials,
         })
 
         for (const kind of ['token', 'grant', 'session', 'device', 'subject', 'client', 'key', 'issuer'] as const) {

@@ -112,6 +112,17 @@ export async function createWorld(options: WorldOptions = {}) {
           ...body,
         } as never,
       }),
+    /** What a service follows the revocation feed with: a client of its own. */
+    async feedCredentials(): Promise<{ clientId: string; clientSecret: string }> {
+      const { id, client_secret } = await this.client({
+        platform: 'service',
+        grant_types: ['client_credentials'],
+        redirect_uris: [],
+        scopes: ['signet:feed'],
+        resources: [issuer],
+      })
+      return { clientId: id, clientSecret: client_secret as string }
+    },
     /** A person with a password, signed in nowhere yet. */
     async person(username = `p${randomBytes(4).toString('hex')}`) {
       const password = randomBytes(15).toString('base64url')
