@@ -39,7 +39,9 @@ export const API = 'https://api.example/notes'
 export async function unavailable(engine: Engine): Promise<string | undefined> {
   if (engine === 'sqlite') return undefined
   const server = await startPostgres()
-  return 'skip' in server ? server.skip : undefined
+  if ('skip' in server) return server.skip
+  await server.stop() // Each world has its own hold on it.
+  return undefined
 }
 
 export async function createWorld(options: WorldOptions = {}) {
