@@ -7,7 +7,7 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { availableParallelism, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { styleText } from 'node:util'
-import { CHROMIUM_VARIABLE, provideChromium } from './chromium.ts'
+import { providePrograms } from './debian.ts'
 import { type FileResult, killRunningTests, runTestFile, type TestResult } from './test-file.ts'
 
 const PATTERNS = [
@@ -76,15 +76,11 @@ function lanes(heavy: boolean): number {
   return heavy ? Math.max(1, Math.floor(availableParallelism() / 4)) : availableParallelism()
 }
 
-/** What tests find in their environment. A browser is looked for only when a chosen file asks for it. */
+/** What tests find in their environment. A program is looked for only when a chosen file names it. */
 async function environment(files: readonly string[]): Promise<NodeJS.ProcessEnv> {
-  const env = { ...process.env }
-  if (files.some((file) => readFileSync(file, 'utf8').includes(CHROMIUM_VARIABLE))) {
-    const chromium = await provideChromium()
-    if ('path' in chromium) env[CHROMIUM_VARIABLE] = chromium.path
-    else console.log(`No browser, so tests that need one are skipped: ${chromium.missing}`)
-  }
-  return env
+  const { paths, missing } = await providePrograms(files.map((file) => readFileSync(file, 'utf8')))
+  for (const what of missing) console.log(`Tests that need it are skipped: ${what}`)
+  return { ...process.env, ...paths }
 }
 
 /** Runs `work` on every item, at most `count` at a time, in order of beginning. */

@@ -18,8 +18,8 @@ import { parseSessionCookie } from '../../signin/session.ts'
 import { createSetupLink } from '../../signin/setup.ts'
 import { sha256 } from '../../surroundings.ts'
 
-const CHROMIUM = process.env.SIGNET_TEST_CHROMIUM ?? '/usr/bin/chromium'
-const skip = existsSync(CHROMIUM) ? false : `no Chromium at ${CHROMIUM}; set SIGNET_TEST_CHROMIUM`
+const CHROMIUM = process.env.SIGNET_CHROMIUM || '/usr/bin/chromium'
+const skip = existsSync(CHROMIUM) ? false : `no Chromium at ${CHROMIUM}; set SIGNET_CHROMIUM`
 const ARGS =
   '--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking --disable-component-update --disable-sync'
 const PASSWORD = 'four grey herons'
