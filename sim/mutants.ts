@@ -160,6 +160,13 @@ export const MUTANTS: readonly Mutant[] = [
   },
 ]
 
+/** By a part of its name. Throws when there is none. */
+export function mutantNamed(part: string): Mutant {
+  const mutant = MUTANTS.find(({ name }) => name.includes(part))
+  if (mutant === undefined) throw new Error(`no mutant is called "${part}"`)
+  return mutant
+}
+
 function withFamily(store: Store, change: (standing: FamilyStanding) => FamilyStanding): Store {
   const find = async (id: never) => {
     const standing = await store.families.find(id)

@@ -65,9 +65,9 @@ function findTestFiles(filters: readonly string[]): readonly string[] {
   return files.filter((file) => filters.length === 0 || filters.some((filter) => file.includes(filter))).sort()
 }
 
-/** Stories with real processes, databases and browsers: their delays mean something only when little runs beside them. */
+/** Stories with real processes, databases and browsers, and what takes all cores by itself: little may run beside them. */
 function isHeavy(file: string): boolean {
-  return file.startsWith('e2e/')
+  return file.startsWith('e2e/') || file.startsWith('sim/')
 }
 
 function lanes(heavy: boolean): number {
