@@ -51,7 +51,8 @@ describe('a restored backup', () => {
       try {
         for (const tokens of [revoked, untouched]) {
           const verdict = await validator.check(tokens.access_token)
-          assert.equal(!verdict.allowed && verdict.reason, 'revoked')
+          // A validator that starts now does not even learn the key that signed it.
+          assert.equal(!verdict.allowed && verdict.reason, 'unknown_key')
         }
         const anew = await grant(world, new Browser(), shop, person)
         assert.equal((await validator.check(anew.access_token)).allowed, true)

@@ -67,7 +67,8 @@ export async function composeAuthority(config: Config, outside: Outside): Promis
   const { clock, chance, timers } = surroundings
   const closing = createClosing()
   try {
-    const master = await loadMasterKey({ file: config.masterKeyFile, create: true, chance, ...masterKeyVariable() })
+    const env = takeMasterKeyVariable()
+    const master = await loadMasterKey({ file: config.masterKeyFile, create: true, chance, ...(env !== undefined && { env }) })
     const store = outside.store ?? (await openStore(config, surroundings))
     if (outside.store === undefined) closing.add(() => store.close())
     const bus = openBus(config, surroundings, log)
@@ -247,10 +248,11 @@ function openBus({ database }: Config, surroundings: Surroundings, log: Log): Bu
   })
 }
 
-function masterKeyVariable(): { env?: string } {
+/** Taken out, so that whoever looks at this process's environment later does not find it, nor do its children. */
+export function takeMasterKeyVariable(): string | undefined {
   const { SIGNET_MASTER_KEY } = process.env
-  delete process.env.SIGNET_MASTER_KEY // Not for whoever looks at this process's environment later, nor for its children.
-  return SIGNET_MASTER_KEY === undefined ? {} : { env: SIGNET_MASTER_KEY }
+  delete process.env.SIGNET_MASTER_KEY
+  return SIGNET_MASTER_KEY
 }
 
 const KEY_TICK_MS = 10_000

@@ -3,7 +3,7 @@
  * (compose.ts), says where it listens, and stops cleanly on SIGTERM and SIGINT.
  */
 import { parseArgs } from 'node:util'
-import { composeAuthority } from './compose.ts'
+import { composeAuthority, takeMasterKeyVariable } from './compose.ts'
 import { type Config, ConfigError, loadConfig } from './config.ts'
 import { restore } from './restore.ts'
 import { realSurroundings } from './surroundings.ts'
@@ -75,7 +75,7 @@ async function serve(config: Config): Promise<number> {
 }
 
 async function restoreFrom(config: Config, file: string): Promise<number> {
-  const report = await restore(config, file, { surroundings: realSurroundings() })
+  const report = await restore(config, file, { surroundings: realSurroundings(), masterKey: takeMasterKeyVariable() })
   process.stdout.write(`${JSON.stringify(report)}\n`)
   return 0
 }

@@ -1,10 +1,12 @@
-/** A restore that fails leaves the store as it was. */
+/** A restore that fails leaves the store as it was; one that succeeds leaves no key of before in its place. */
 import assert from 'node:assert/strict'
 import { mkdtemp, readdir, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { loadConfig } from './config.ts'
+import { openKeyRing } from './keys/key-ring.ts'
+import { loadMasterKey } from './keys/master-key.ts'
 import { restore } from './restore.ts'
 import { openSqliteStore } from './store/sqlite.ts'
 import { realSurroundings } from './surroundings.ts'
@@ -29,6 +31,45 @@ test('what cannot be restored does not take the place of what there is', async (
       (await readdir(state)).filter((name) => name.includes('restor')),
       [],
     )
+  } finally {
+    await rm(state, { recursive: true })
+  }
+})
+
+test('a key that may have been stolen since the backup signs nothing any more, and nothing under it is believed', async () => {
+  const state = await mkdtemp(join(tmpdir(), 'signet-restore-'))
+  const surroundings = realSurroundings()
+  const { clock, chance } = surroundings
+  try {
+    const config = loadConfig({ state }, {})
+    if (config.database.engine !== 'sqlite') throw new Error('the default is SQLite')
+    const { path } = config.database
+    const { settings, masterKeyFile: file } = config
+    const openRing = async () => {
+      const store = await openSqliteStore({ path, surroundings })
+      const master = await loadMasterKey({ file, create: true, chance })
+      return { store, ring: await openKeyRing({ store, master, clock, chance, settings }) }
+    }
+    const before = await openRing()
+    const kid = before.ring.signer('token').id
+    const old = before.ring.records().filter(({ purpose }) => purpose !== 'audit')
+    const backup = join(state, 'backup.db')
+    await before.store.backup?.(backup)
+    await before.store.close()
+
+    const stranger = await loadMasterKey({ file: join(state, 'other.key'), create: true, chance })
+    assert.ok(stranger)
+    const wrong = { ...config, masterKeyFile: join(state, 'other.key') }
+    await assert.rejects(restore(wrong, backup, { surroundings }), /master key is not the one/)
+
+    await restore(config, backup, { surroundings })
+    const after = await openRing()
+    for (const { id } of old) assert.equal(after.ring.records().find((record) => record.id === id)?.state, 'compromised')
+    for (const purpose of ['token', 'feed'] as const)
+      assert.ok(!old.some(({ id }) => id === after.ring.signer(purpose).id), `the ${purpose} key is one of before`)
+    const log = await after.store.revocations.after(0, 100)
+    assert.ok(log.some((entry) => entry.kind === 'key' && entry.target === kid))
+    await after.store.close()
   } finally {
     await rm(state, { recursive: true })
   }

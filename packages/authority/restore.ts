@@ -1,7 +1,8 @@
 /**
  * Puts a backup in the place of the embedded store without bringing anything back to life. What was revoked after the backup is not
  * in it, so everything that could have been revoked ends: grants and sessions (people sign in again) and access tokens (a cutoff
- * on the issuer), and API keys, which hang on the issuer's standing too. Accounts and clients stand as the backup has them.
+ * on the issuer), and API keys, which hang on the issuer's standing too. Keys that sign or tag tokens are replaced: one that was stolen
+ * and declared so after the backup would be good again. Accounts and clients stand as the backup has them.
  * The revocation log begins a new epoch, so that validators drop their place but keep their larger cutoffs until the new snapshot.
  */
 import { copyFile, link, open, rename, rm, stat } from 'node:fs/promises'
@@ -9,6 +10,9 @@ import { dirname } from 'node:path'
 import type { Surroundings } from '@signet/kernel/surroundings.ts'
 import { audited } from './audit/events.ts'
 import type { Config } from './config.ts'
+import { replaceAllKeys } from './keys/key-moves.ts'
+import { assertOpens } from './keys/key-record.ts'
+import { loadMasterKey } from './keys/master-key.ts'
 import { restartLog } from './revocation/restart.ts'
 import { openPostgresStore } from './store/postgres.ts'
 import { openSqliteStore } from './store/sqlite.ts'
@@ -22,9 +26,16 @@ export interface RestoreReport {
   readonly epoch: string
 }
 
-/** Throws when the backup is missing or is not a store, or when an authority is running on the state directory. */
-export async function restore(config: Config, backup: string, parts: { surroundings: Surroundings }): Promise<RestoreReport> {
-  if (config.database.engine === 'postgres') return restoredElsewhere(config, config.database.url, backup, parts.surroundings)
+/**
+ * Throws when the backup is missing or is not a store, when an authority is running on the state directory, or when the master key is not
+ * the one that the backup's keys are encrypted under. `masterKey` is the variable's value, instead of the file.
+ */
+export async function restore(
+  config: Config,
+  backup: string,
+  parts: { readonly surroundings: Surroundings; readonly masterKey?: string | undefined },
+): Promise<RestoreReport> {
+  if (config.database.engine === 'postgres') return restoredElsewhere(config, config.database.url, backup, parts)
   const { path } = config.database
   if (!(await exists(backup))) throw new Error(`${backup}: no such backup`)
   // Opened and closed once: proves that no authority holds it, and folds its write-ahead log in.
@@ -36,7 +47,7 @@ export async function restore(config: Config, backup: string, parts: { surroundi
   try {
     await copyFile(backup, aside)
     const store = await openSqliteStore({ path: aside, surroundings: parts.surroundings })
-    const ended = await endTheGap(store, config, parts.surroundings).finally(() => store.close())
+    const ended = await endTheGap(store, config, parts).finally(() => store.close())
     await sync(aside)
     if (previous !== undefined) await link(path, previous)
     await rename(aside, path)
@@ -62,35 +73,42 @@ async function sync(path: string): Promise<void> {
   }
 }
 
+type RestoreParts = Parameters<typeof restore>[2]
+
 /** PostgreSQL was put back by its own tools: only the gap is ended. */
-async function restoredElsewhere(
-  config: Config,
-  url: string,
-  backup: string,
-  surroundings: Surroundings,
-): Promise<RestoreReport> {
+async function restoredElsewhere(config: Config, url: string, backup: string, parts: RestoreParts): Promise<RestoreReport> {
   if (backup !== '-')
     throw new Error(
       'PostgreSQL is restored with its own tools; afterwards run "restore -", which ends what may have been revoked since',
     )
-  const store = await openPostgresStore({ url, surroundings })
+  const store = await openPostgresStore({ url, surroundings: parts.surroundings })
   try {
-    return { restored: '-', ...(await endTheGap(store, config, surroundings)) }
+    return { restored: '-', ...(await endTheGap(store, config, parts)) }
   } finally {
     await store.close()
   }
 }
 
-/** Begins a new epoch in which nothing issued until now is good. */
-async function endTheGap(store: Store, config: Config, surroundings: Surroundings): Promise<{ epoch: string }> {
+/** Begins a new epoch in which nothing issued until now is good, and nothing that the old keys sign from now on. */
+async function endTheGap(store: Store, config: Config, { surroundings, masterKey }: RestoreParts): Promise<{ epoch: string }> {
   const { clock, chance } = surroundings
   const { issuer, settings } = config
   const actor = 'operator:local'
+  const master = await loadMasterKey({
+    file: config.masterKeyFile,
+    create: false,
+    chance,
+    ...(masterKey !== undefined && { env: masterKey }),
+  })
+  assertOpens(master, await store.keys.all())
   const { epoch } = await restartLog(
     { reason: 'restored_from_backup', actor },
     { store, issuer, settings, sha256, ...surroundings },
-    (tx, restarted) =>
-      tx.audit(audited(clock, chance, 'store.restored', actor, {}, { epoch: restarted.epoch, cutoff_ms: restarted.cutoffMs })),
+    async (tx, restarted) => {
+      const detail = { epoch: restarted.epoch, cutoff_ms: restarted.cutoffMs }
+      tx.audit(audited(clock, chance, 'store.restored', actor, {}, detail))
+      return replaceAllKeys(tx, settings, { master, chance }, actor)
+    },
   )
   return { epoch }
 }

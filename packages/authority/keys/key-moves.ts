@@ -97,6 +97,23 @@ export async function compromise(
   throw new MoveLost('the key was being moved by others all the time')
 }
 
+/**
+ * Ends every key that could sign, tag or seal tokens, or sign the feed, and puts new ones in their place: of a store that went back in
+ * time nobody can tell which of them was stolen since. Audit keys stay, since the record's checkpoints need them. Returns the token keys.
+ */
+export async function replaceAllKeys(
+  tx: Tx,
+  settings: PolicySettings,
+  parts: MoveParts,
+  actor: AuditActor,
+): Promise<readonly KeyId[]> {
+  const ended = (await tx.keys.all()).filter(({ purpose, state }) => purpose !== 'audit' && !isSpent(state))
+  // The active ones last, so that none of the others takes their place.
+  for (const { id } of ended.sort((a, b) => Number(a.state === 'active') - Number(b.state === 'active')))
+    await compromise(tx, id, settings, parts, actor)
+  return ended.filter(({ purpose }) => purpose === 'token').map(({ id }) => id)
+}
+
 /** A key has at most four states before its end, so whoever looks again so often has seen the last. */
 const ATTEMPTS = 5
 

@@ -8,7 +8,7 @@ import type { KeyId } from '@signet/kernel/ids.ts'
 import type { PolicySettings, SigningAlgorithm } from '../policy/settings.ts'
 import type { KeyPurpose, KeyRecord, KeyState } from '../store/store.ts'
 import { fitsAlgorithm, isSigningAlgorithm, publicJwkOf, signingFunction } from './algorithms.ts'
-import type { MasterKey } from './master-key.ts'
+import { type MasterKey, MasterKeyError } from './master-key.ts'
 
 export const KEY_PURPOSES: readonly KeyPurpose[] = ['token', 'feed', 'ring', 'audit']
 export const RING_ALGORITHM = 'HS256'
@@ -127,3 +127,17 @@ const context = (key: {
   readonly version: number
 }): string => `signet/key/1\n${key.id}\n${key.purpose}\n${key.alg}\n${key.version}`
 const publicContext = (key: KeyRecord): string => `${context(key)}\npublic`
+
+/** Throws `MasterKeyError` unless the master key opens every one of these. */
+export function assertOpens(master: MasterKey, records: readonly KeyRecord[]): void {
+  const shut = records.filter((record) => openKey(master, record) === undefined)
+  if (shut.length > 0) throw new MasterKeyError(complaint(shut, records.length - shut.length))
+}
+
+/** What to tell people of keys that the master key does not open. */
+export function complaint(shut: readonly KeyRecord[], opened: number): string {
+  const names = shut.map((record) => `${record.purpose} key ${record.id}`).join(', ')
+  return opened === 0
+    ? `The master key is not the one this store was made with: it opens none of its ${shut.length} keys. Give the right master key; nothing has been changed.`
+    : `Keys in the store were altered: the master key opens ${opened} of them but not ${names}.`
+}

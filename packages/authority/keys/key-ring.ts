@@ -11,7 +11,7 @@ import type { AuditActor } from '../audit/events.ts'
 import type { PolicySettings } from '../policy/settings.ts'
 import type { KeyPurpose, KeyRecord, KeyState, Store, Tx } from '../store/store.ts'
 import { compromise, MoveLost, makeMove, materialFor } from './key-moves.ts'
-import { isSpent, type OpenedKey, openKey, type RingKey, type SigningKey } from './key-record.ts'
+import { complaint, isSpent, type OpenedKey, openKey, type RingKey, type SigningKey } from './key-record.ts'
 import { type MasterKey, MasterKeyError } from './master-key.ts'
 import {
   dueMoves,
@@ -296,13 +296,6 @@ function isSameKey(one: KeyRecord, other: KeyRecord): boolean {
     isSpent(one.state) === isSpent(other.state) &&
     equalBytes(one.wrapped, other.wrapped)
   )
-}
-
-function complaint(shut: readonly KeyRecord[], opened: number): string {
-  const names = shut.map((record) => `${record.purpose} key ${record.id}`).join(', ')
-  return opened === 0
-    ? `The master key is not the one this store was made with: it opens none of its ${shut.length} keys. Give the right master key; nothing has been changed.`
-    : `Keys in the store were altered: the master key opens ${opened} of them but not ${names}.`
 }
 
 const TOKEN_MARK = 'max_token_seconds'
