@@ -16,7 +16,12 @@ const ARROWS: readonly [file: string, may: readonly string[], mayNot: readonly s
     ['./ids.ts'],
     ['node:crypto', 'crypto', 'zod', '../bus/bus.ts', './../bus/bus.ts', '@signet/bus/bus.ts'],
   ],
-  ['packages/bus/x.ts', ['./bus.ts', '@signet/kernel/ids.ts', 'pg'], ['@signet/validator/index.ts', '../authority/compose.ts']],
+  [
+    'packages/bus/x.ts',
+    ['./bus.ts', '@signet/kernel/ids.ts', 'pg'],
+    ['@signet/validator/index.ts', '../authority/compose.ts', '@nats-io/transport-node'],
+  ],
+  ['packages/bus/nats-x.ts', ['./bus.ts', '@nats-io/transport-node'], ['@signet/validator/index.ts', '../authority/compose.ts']],
   [
     'packages/api/x.ts',
     ['@signet/kernel/ids.ts', 'zod', './records/keys.ts'],
@@ -26,7 +31,7 @@ const ARROWS: readonly [file: string, may: readonly string[], mayNot: readonly s
   [
     'packages/validator/x.ts',
     ['@signet/bus/bus.ts', '@signet/kernel/ids.ts'],
-    ['@signet/authority/compose.ts', '@signet/api/schema.ts'],
+    ['@signet/authority/compose.ts', '@signet/api/schema.ts', '@nats-io/transport-node'],
   ],
   ['packages/validator/adapters/x.ts', ['../index.ts', 'fastify'], ['@signet/authority/compose.ts', '../../kernel/ids.ts']],
   [
@@ -38,7 +43,7 @@ const ARROWS: readonly [file: string, may: readonly string[], mayNot: readonly s
   [
     'packages/authority/compose.ts',
     ['./store/sqlite.ts', '@signet/bus/postgres.ts'],
-    ['pg', '@signet/testkit/clock.ts', '../cli/main.ts'],
+    ['pg', '@signet/testkit/clock.ts', '../cli/main.ts', '@nats-io/transport-node'],
   ],
   [
     'packages/authority/policy/x.ts',
@@ -72,7 +77,7 @@ const ARROWS: readonly [file: string, may: readonly string[], mayNot: readonly s
   [
     'packages/authority/revocation/x.ts',
     ['../store/store.ts', '@signet/bus/bus.ts'],
-    ['@signet/bus/postgres.ts', '../http/feed.ts', '../grants/grant.ts'],
+    ['@signet/bus/postgres.ts', '../http/feed.ts', '../grants/grant.ts', '@nats-io/transport-node'],
   ],
   [
     'packages/authority/signin/x.ts',

@@ -1,8 +1,8 @@
 /**
  * How one node tells the others "look at the store": wake-ups without content. The store is the truth and everything a
  * wake-up announces is also found by polling, so an engine may lose wake-ups, repeat them and merge them; it must only be
- * quick when it can. Two engines stand behind this port (in-process.ts, postgres.ts), and one contract suite
- * (bus.contract.ts).
+ * quick when it can. Three engines stand behind this port (in-process.ts, postgres.ts, nats.ts), and one contract
+ * suite (bus.contract.ts).
  */
 
 /** What there may be to look at. A closed list, so that an engine may use them as channel names. */

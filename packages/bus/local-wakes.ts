@@ -1,4 +1,4 @@
-/** The subscribers within this process: both engines hand wake-ups to them here, merged and in a later turn. */
+/** The subscribers within this process: all engines hand wake-ups to them here, merged and in a later turn. */
 import type { Timers } from '@signet/kernel/surroundings.ts'
 import { SUBJECTS, type Subject, type Subscription } from './bus.ts'
 

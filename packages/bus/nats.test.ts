@@ -1,0 +1,173 @@
+import assert from 'node:assert/strict'
+import { connect } from 'node:net'
+import { after, before, describe, it } from 'node:test'
+import { realSurroundings } from '@signet/authority/surroundings.ts'
+import { natsNames } from '@signet/kernel/nats.ts'
+import { startNats, type TestNats } from '@signet/testkit/nats.ts'
+import { busContract, until } from './bus.contract.ts'
+import type { Bus } from './bus.ts'
+import { createNatsBus } from './nats.ts'
+import { type NatsLink, type NatsOptions, openNatsLink } from './nats-link.ts'
+
+const surroundings = realSurroundings()
+const { wake } = natsNames('https://auth.example')
+const opened: NatsLink[] = []
+after(() => Promise.all(opened.map((link) => link.close())))
+
+interface Member extends Bus {
+  readonly link: NatsLink
+  readonly causes: unknown[]
+}
+
+/** A node's bus with a link of its own. */
+function member(options: NatsOptions): Member {
+  const link = openNatsLink(options, surroundings)
+  opened.push(link)
+  const causes: unknown[] = []
+  link.follow((connection, cause) => void (connection === undefined && causes.push(cause)))
+  const bus = createNatsBus({ link, name: wake, timers: surroundings.timers })
+  return { ...bus, link, causes }
+}
+const linked = (...buses: Bus[]) => until(() => buses.every((bus) => bus.linked()), 15_000)
+const unlinked = (...buses: Bus[]) => until(() => buses.every((bus) => !bus.linked()), 15_000)
+const sentence = (cause: unknown): string => (cause instanceof Error ? cause.message : String(cause))
+
+const server = await startNats()
+if ('skip' in server) {
+  it('NATS bus', { skip: server.skip }, () => {})
+} else {
+  after(() => server.stop())
+  suite(server)
+}
+
+function suite(nats: TestNats): void {
+  const options = { servers: [nats.url] }
+  const openPair = async () => {
+    const [one, other] = [member(options), member(options)]
+    await linked(one, other)
+    return { one, other, close: async () => void (await Promise.all([one.close(), other.close()])) }
+  }
+
+  busContract('NATS', openPair)
+
+  describe('NATS bus', () => {
+    let pair: Awaited<ReturnType<typeof openPair>>
+    let woken = 0
+    before(async () => {
+      pair = await openPair()
+      pair.other.subscribe('revocations', () => void woken++)
+    })
+    after(() => pair.close())
+
+    /** Nodes hear each other. */
+    const hear = async () => {
+      const before = woken
+      pair.one.publish('revocations')
+      await until(() => woken > before)
+    }
+
+    it('comes back after its server was killed, and wakes everybody, for something may have been missed', async () => {
+      await hear()
+      await nats.kill()
+      await unlinked(pair.one, pair.other)
+      const before = woken
+      await nats.restart()
+      await linked(pair.one, pair.other)
+      await until(() => woken > before)
+      await hear()
+    })
+
+    it('comes back after its server lost its store', async () => {
+      await nats.wipe()
+      await linked(pair.one, pair.other)
+      await hear()
+    })
+
+    it('is not linked while its server stands still, however much is published, and is again when it goes on', async () => {
+      nats.freeze()
+      for (let i = 0; i < 1000; i++) pair.one.publish('revocations')
+      await unlinked(pair.one, pair.other)
+      // Attempts at a server that accepts and says nothing leave no sockets behind.
+      const sockets = () => process.getActiveResourcesInfo().filter((name) => name === 'TCPSocketWrap').length
+      await until(() => pair.one.causes.length > 0 && pair.other.causes.length > 0)
+      await new Promise((resolve) => setTimeout(resolve, 5000))
+      assert.ok(sockets() <= opened.length + 2, `${sockets()} sockets`)
+      nats.thaw()
+      await linked(pair.one, pair.other)
+      await hear()
+    })
+
+    it('makes one message of a burst', async () => {
+      const messages = await listenRaw(nats.port, wake('policy'))
+      for (let i = 0; i < 5000; i++) pair.one.publish('policy')
+      await until(() => messages.count() > 0)
+      await new Promise((resolve) => setTimeout(resolve, 50))
+      assert.ok(messages.count() <= 5, `${messages.count()} messages`)
+      messages.close()
+    })
+
+    it('keeps two authorities on one server apart', async () => {
+      const stranger = createNatsBus({
+        link: pair.one.link,
+        name: natsNames('https://auth.example:8443').wake,
+        timers: surroundings.timers,
+      })
+      await linked(stranger)
+      await new Promise((resolve) => setTimeout(resolve, 50))
+      const before = woken
+      stranger.publish('revocations')
+      await new Promise((resolve) => setTimeout(resolve, 100))
+      assert.equal(woken, before)
+      await stranger.close()
+    })
+  })
+
+  it('works without a server: publishing is nothing, and closing ends the attempts', async () => {
+    const alone = member({ servers: ['nats://127.0.0.1:1'] })
+    let calls = 0
+    alone.subscribe('keys', () => void calls++)
+    alone.publish('keys')
+    await until(() => calls === 1) // This process needs no server.
+    await until(() => alone.causes.length === 1)
+    assert.equal(alone.linked(), false)
+    await alone.close()
+  })
+
+  it('tries its servers in turn', async () => {
+    const bus = member({ servers: ['nats://127.0.0.1:1', nats.url] })
+    await linked(bus)
+  })
+
+  it('signs in by user and password, takes a changed one, and says what is wrong without repeating it', async () => {
+    const guarded = await startNats({ configuration: 'authorization { users: [{ user: node, password: "right-one" }] }' })
+    assert.ok(!('skip' in guarded))
+    try {
+      let credentials = 'node:wrong-one'
+      const bus = member({ servers: [guarded.url], credentials: () => credentials })
+      await until(() => bus.causes.length > 0)
+      assert.match(sentence(bus.causes[0]), /authorization|authentication/i)
+      assert.equal(bus.linked(), false)
+      credentials = 'node:right-one'
+      await linked(bus)
+      credentials = 'gibberish'
+      const other = member({ servers: [guarded.url], credentials: () => credentials })
+      await until(() => other.causes.length > 0)
+      assert.match(sentence(other.causes[0]), /credentials must be/)
+      assert.doesNotMatch(sentence(other.causes[0]), /gibberish/)
+    } finally {
+      await guarded.stop()
+    }
+  })
+}
+
+/** Listens without the library, so that it hears every single message. */
+async function listenRaw(port: number, subject: string): Promise<{ count(): number; close(): void }> {
+  const socket = connect(port, '127.0.0.1')
+  let text = ''
+  socket.on('data', (chunk) => {
+    text += chunk.toString('latin1')
+  })
+  socket.write(`CONNECT {"verbose":false}\r\nSUB ${subject} 1\r\nPING\r\n`)
+  await until(() => text.includes('PONG'))
+  return { count: () => text.split(`MSG ${subject}`).length - 1, close: () => void socket.destroy() }
+}
