@@ -38,6 +38,7 @@ const config: Config = {
   database: database.startsWith('postgres')
     ? { engine: 'postgres', url: database }
     : { engine: 'sqlite', path: database === ':memory:' ? ':memory:' : join(state, 'signet.db') },
+  bus: database.startsWith('postgres') ? { engine: 'postgres', url: database } : { engine: 'in-process' },
   masterKeyFile: join(state, 'master.key'),
   trustedProxies: 0,
   logLevel: 'error',

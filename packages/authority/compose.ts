@@ -4,8 +4,6 @@
  */
 import type { AddressInfo } from 'node:net'
 import type { Bus } from '@signet/bus/bus.ts'
-import { createInProcessBus } from '@signet/bus/in-process.ts'
-import { createPostgresBus } from '@signet/bus/postgres.ts'
 import { epochSeconds, type Surroundings } from '@signet/kernel/surroundings.ts'
 import fastify from 'fastify'
 import { makeCheckpoint } from './audit/checkpoint.ts'
@@ -23,6 +21,7 @@ import { createHttpServer } from './http/server.ts'
 import { composeSignin } from './http/signin/compose-signin.ts'
 import { type KeyRing, openKeyRing } from './keys/key-ring.ts'
 import { loadMasterKey, type MasterKey } from './keys/master-key.ts'
+import { openBus } from './open-bus.ts'
 import { policyVersion } from './policy/load-settings.ts'
 import { guardMilliseconds, type PolicySettings } from './policy/settings.ts'
 import { openFeed } from './revocation/feed.ts'
@@ -71,8 +70,8 @@ export async function composeAuthority(config: Config, outside: Outside): Promis
     const master = await loadMasterKey({ file: config.masterKeyFile, create: true, chance, ...(env !== undefined && { env }) })
     const store = outside.store ?? (await openStore(config, surroundings))
     if (outside.store === undefined) closing.add(() => store.close())
-    const bus = openBus(config, surroundings, log)
-    closing.add(() => bus.close())
+    const { bus, close } = openBus(config, surroundings, log)
+    closing.add(close)
     const node = await assemble({ issuer, settings, store, master, bus, surroundings, log, stateDirectory, trustedProxies })
     closing.add(() => node.close())
 
@@ -124,6 +123,7 @@ export async function assemble(foundation: Foundation) {
       observe: {
         lost: (cause) => log.warn({ err: cause }, 'the revocation log cannot be followed'),
         found: () => log.info('the revocation log is followed again'),
+        learned: (by, ms) => metrics.learned(by, ms / 1000),
       },
     })
     closing.add(() => registry.close())
@@ -199,6 +199,7 @@ export async function assemble(foundation: Foundation) {
     closing.add(() => app.close())
     closing.add(() => hub.close()) // First of all: streams would keep the server open.
     metrics.bind({
+      busLinked: () => bus.linked(),
       feedReaders: () => hub.readers,
       stalenessMs: () => registry.ageMs(),
       registryEntries: () => registry.view.size,
@@ -235,17 +236,6 @@ function openStore(config: Config, surroundings: Surroundings): Promise<Store> {
   return database.engine === 'sqlite'
     ? openSqliteStore({ path: database.path, surroundings })
     : openPostgresStore({ url: database.url, surroundings })
-}
-
-function openBus({ database }: Config, surroundings: Surroundings, log: Log): Bus {
-  if (database.engine === 'sqlite') return createInProcessBus(surroundings)
-  return createPostgresBus({
-    url: database.url,
-    surroundings,
-    observe: {
-      link: (up, cause) => (up ? log.info('the bus is up') : log.warn({ err: cause }, 'the bus is down; the log is polled')),
-    },
-  })
 }
 
 /** Taken out, so that whoever looks at this process's environment later does not find it, nor do its children. */

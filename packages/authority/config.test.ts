@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { mkdtempSync, writeFileSync } from 'node:fs'
+import { chmodSync, mkdtempSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { describe, it } from 'node:test'
@@ -58,6 +58,62 @@ describe('configuration', () => {
     assert.match(
       problemOf(() => loadConfig({ config: '/nonexistent/signet.json' }, {})),
       /not found/,
+    )
+  })
+
+  it('takes the bus from the database unless it is named', () => {
+    assert.deepEqual(loadConfig({}, {}).bus, { engine: 'in-process' })
+    const url = 'postgres://localhost/signet'
+    assert.deepEqual(loadConfig({ database: url }, {}).bus, { engine: 'postgres', url })
+    const bus = { engine: 'nats', servers: ['nats://127.0.0.1:4222'], credentialsFile: undefined, caFile: undefined }
+    assert.deepEqual(loadConfig({ bus: 'nats://127.0.0.1:4222' }, {}).bus, bus)
+    const servers = ['tls://a.example:4222', 'tls://b.example']
+    const several = loadConfig({}, { SIGNET_BUS: servers.join(', ') }).bus
+    assert.deepEqual(several.engine === 'nats' && several.servers, servers)
+    const listed = loadConfig({ config: fileWith({ bus: servers }) }, {}).bus
+    assert.deepEqual(listed, several)
+  })
+
+  it('refuses a bus that would give its credentials away, or that cannot be', () => {
+    for (const [bus, sentence] of [
+      ['nats://user:secret@127.0.0.1:4222', /^\s*bus: must not hold a user name or password/m],
+      ['nats://nats.example:4222', /^\s*bus: plain nats:\/\/ is for this machine only.*insecurePlainBus/m],
+      ['nats://127.0.0.1:4222,tls://nats.example', /all nats:\/\/ or all tls:\/\//],
+      ['redis://127.0.0.1', /bus: must be nats:\/\//],
+      ['nats://127.0.0.1:4222/?x=1', /bus: must be nats:\/\//],
+      ['', /bus: must be nats:\/\//],
+      [Array(17).fill('nats://127.0.0.1').join(','), /1 to 16 servers/],
+    ] as const) {
+      const problem = problemOf(() => loadConfig({ bus }, {}))
+      assert.match(problem, sentence)
+      assert.doesNotMatch(problem, /secret/)
+    }
+    const plain = loadConfig({ config: fileWith({ bus: 'nats://nats.example', insecurePlainBus: true }) }, {}).bus
+    assert.equal(plain.engine, 'nats')
+  })
+
+  it("wants the bus's credentials in a file that others cannot read", () => {
+    const bus = 'tls://nats.example'
+    const file = fileWith('user:password')
+    chmodSync(file, 0o644)
+    assert.match(
+      problemOf(() => loadConfig({ bus, 'bus-credentials-file': file }, {})),
+      /busCredentialsFile: .*0600/,
+    )
+    chmodSync(file, 0o600)
+    assert.deepEqual(loadConfig({ bus, 'bus-credentials-file': file, 'bus-ca-file': file }, {}).bus, {
+      engine: 'nats',
+      servers: [bus],
+      credentialsFile: file,
+      caFile: file,
+    })
+    assert.match(
+      problemOf(() => loadConfig({ bus }, { SIGNET_BUS_CA_FILE: '/nonexistent/ca.pem' })),
+      /busCaFile: .*not found/,
+    )
+    assert.match(
+      problemOf(() => loadConfig({ 'bus-credentials-file': file }, {})),
+      /busCredentialsFile: is for a bus on NATS/,
     )
   })
 

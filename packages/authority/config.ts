@@ -2,8 +2,9 @@
  * Configuration: one schema, three sources. A flag beats an environment variable beats the file beats the default.
  * Everything is checked at start; an error names the setting, where it came from and what would be right.
  */
-import { readFileSync } from 'node:fs'
+import { readFileSync, statSync } from 'node:fs'
 import { join, resolve } from 'node:path'
+import { natsServersProblem } from '@signet/kernel/nats.ts'
 import { z } from 'zod'
 import { loadSettings } from './policy/load-settings.ts'
 import type { PolicySettings } from './policy/settings.ts'
@@ -19,12 +20,24 @@ export interface Config {
   readonly stateDirectory: string
   /** `sqlite` in the state directory, or a PostgreSQL URL. */
   readonly database: { readonly engine: 'sqlite'; readonly path: string } | { readonly engine: 'postgres'; readonly url: string }
+  /** How nodes wake each other; on NATS, the feed is carried to validators too. */
+  readonly bus: BusConfig
   readonly masterKeyFile: string
   /** How many reverse proxies in front may be believed about the client's address. */
   readonly trustedProxies: number
   readonly logLevel: 'fatal' | 'error' | 'warn' | 'info' | 'debug' | 'silent'
   readonly settings: PolicySettings
 }
+
+export type BusConfig =
+  | { readonly engine: 'in-process' }
+  | { readonly engine: 'postgres'; readonly url: string }
+  | {
+      readonly engine: 'nats'
+      readonly servers: readonly string[]
+      readonly credentialsFile: string | undefined
+      readonly caFile: string | undefined
+    }
 
 /** Name in the file, environment variable, flag. */
 const SOURCES = [
@@ -33,6 +46,9 @@ const SOURCES = [
   ['operations', 'SIGNET_OPERATIONS', 'operations'],
   ['state', 'SIGNET_STATE', 'state'],
   ['database', 'SIGNET_DATABASE', 'database'],
+  ['bus', 'SIGNET_BUS', 'bus'],
+  ['busCredentialsFile', 'SIGNET_BUS_CREDENTIALS_FILE', 'bus-credentials-file'],
+  ['busCaFile', 'SIGNET_BUS_CA_FILE', 'bus-ca-file'],
   ['masterKeyFile', 'SIGNET_MASTER_KEY_FILE', 'master-key-file'],
   ['trustedProxies', 'SIGNET_TRUSTED_PROXIES', 'trusted-proxies'],
   ['logLevel', 'SIGNET_LOG_LEVEL', 'log-level'],
@@ -49,6 +65,12 @@ const schema = z.strictObject({
     .string()
     .regex(/^(sqlite|postgres(ql)?:\/\/.+)$/, 'must be "sqlite" or a postgres:// URL')
     .default('sqlite'),
+  /** `auto`: in the process on SQLite, NOTIFY on PostgreSQL. Else NATS servers, with commas between them or as a list. */
+  bus: z.union([z.string(), z.array(z.string())], 'must be "auto" or NATS addresses').default('auto'),
+  busCredentialsFile: z.string().min(1).optional(),
+  busCaFile: z.string().min(1).optional(),
+  /** Says in so many words that plain TCP to a NATS server over a network is wanted: who is on the way reads the credentials. */
+  insecurePlainBus: z.boolean().default(false),
   masterKeyFile: z.string().min(1).optional(),
   trustedProxies: z.coerce.number().int().min(0).max(10).default(0),
   logLevel: z.enum(['fatal', 'error', 'warn', 'info', 'debug', 'silent']).default('info'),
@@ -100,6 +122,7 @@ function build(given: z.infer<typeof schema>): Config {
       'issuer: plain http is for loopback only; use https, or set insecureHttpIssuer to true in the file if you mean it',
     )
   }
+  const bus = busOf(given, problems)
   let settings: PolicySettings | undefined
   try {
     settings = loadSettings(given.policy)
@@ -118,10 +141,46 @@ function build(given: z.infer<typeof schema>): Config {
       given.database === 'sqlite'
         ? { engine: 'sqlite', path: join(stateDirectory, 'signet.db') }
         : { engine: 'postgres', url: given.database },
+    bus,
     masterKeyFile: given.masterKeyFile ?? join(stateDirectory, 'master.key'),
     trustedProxies: given.trustedProxies,
     logLevel: given.logLevel,
     settings,
+  }
+}
+
+function busOf(given: z.infer<typeof schema>, problems: string[]): BusConfig {
+  const { bus, busCredentialsFile: credentialsFile, busCaFile: caFile, database } = given
+  if (bus === 'auto') {
+    for (const name of ['busCredentialsFile', 'busCaFile'] as const) {
+      if (given[name] !== undefined) problems.push(`${name}: is for a bus on NATS, and bus is "auto"`)
+    }
+    return database === 'sqlite' ? { engine: 'in-process' } : { engine: 'postgres', url: database }
+  }
+  const servers = (typeof bus === 'string' ? bus.split(',') : bus).map((server) => server.trim())
+  const problem = natsServersProblem(servers, given.insecurePlainBus)
+  if (problem !== undefined) problems.push(`bus: ${problem}${/plain/.test(problem) ? PLAIN_BUS : ''}`)
+  if (credentialsFile !== undefined) checkFile('busCredentialsFile', credentialsFile, problems, 'private')
+  if (caFile !== undefined) checkFile('busCaFile', caFile, problems)
+  if (caFile !== undefined && servers.some((server) => server.startsWith('nats:'))) {
+    problems.push('busCaFile: is of use only with tls:// servers')
+  }
+  return { engine: 'nats', servers, credentialsFile, caFile }
+}
+
+const PLAIN_BUS = ', or set insecurePlainBus to true in the file if you mean it'
+
+/** The file is there and may be read, by its owner alone when it is private. */
+function checkFile(name: string, path: string, problems: string[], privacy?: 'private'): void {
+  try {
+    readFileSync(path)
+    const { mode } = statSync(path)
+    if (privacy === 'private' && process.platform !== 'win32' && (mode & 0o077) !== 0) {
+      problems.push(`${name}: ${path} may be read or written by others; make it mode 0600`)
+    }
+  } catch (error) {
+    const { code, message } = error as NodeJS.ErrnoException
+    problems.push(`${name}: ${path}: ${code === 'ENOENT' ? 'not found' : message}`)
   }
 }
 

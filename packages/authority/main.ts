@@ -17,6 +17,9 @@ const USAGE = `Usage: authority [serve] [flags]
   --issuer URL             default http://localhost:PORT (SIGNET_ISSUER)
   --state DIR              store, master key, credentials; default .signet (SIGNET_STATE)
   --database URL           "sqlite" (default) or postgres://… (SIGNET_DATABASE)
+  --bus URL[,URL…]         "auto" (default) or nats:// or tls:// servers of NATS (SIGNET_BUS)
+  --bus-credentials-file FILE   a NATS credentials file, an nkey seed or USER:PASSWORD (SIGNET_BUS_CREDENTIALS_FILE)
+  --bus-ca-file FILE       whose certificates the NATS servers have, PEM (SIGNET_BUS_CA_FILE)
   --operations HOST:PORT   health details and metrics; default off (SIGNET_OPERATIONS)
   --master-key-file FILE   default DIR/master.key (SIGNET_MASTER_KEY_FILE, or the key itself in SIGNET_MASTER_KEY)
   --trusted-proxies N      proxies in front whose X-Forwarded-For is believed; default 0 (SIGNET_TRUSTED_PROXIES)
@@ -35,6 +38,9 @@ async function main(argv: readonly string[]): Promise<number> {
       issuer: flag,
       state: flag,
       database: flag,
+      bus: flag,
+      'bus-credentials-file': flag,
+      'bus-ca-file': flag,
       operations: flag,
       'master-key-file': flag,
       'trusted-proxies': flag,
@@ -62,7 +68,10 @@ async function serve(config: Config): Promise<number> {
     process.once('SIGTERM', resolve)
     process.once('SIGINT', resolve)
   })
-  log.info({ issuer: config.issuer, listen: `${config.host}:${authority.port}`, store: config.database.engine }, 'listening')
+  log.info(
+    { issuer: config.issuer, listen: `${config.host}:${authority.port}`, store: config.database.engine, bus: config.bus.engine },
+    'listening',
+  )
   // For whoever started this process: one line of JSON on standard output once it answers.
   const setup = authority.setupLink
   process.stdout.write(

@@ -60,6 +60,8 @@ export interface RegistryObserver {
   /** The log could not be followed; said once, until it could again. */
   lost?(cause: unknown): void
   found?(): void
+  /** Entries were learned `milliseconds` after the commit of the first, from a wake-up of the bus or, when none came, by a poll. */
+  learned?(by: 'wake_up' | 'poll', milliseconds: number): void
 }
 
 /** Looks that find something come no closer together, so that a flood of wake-ups becomes groups. */
@@ -109,6 +111,8 @@ class LiveRegistry implements Registry {
   /** Raised with each look; an older look that is still under way has been given up. */
   #look = 0
   #lost = false
+  /** What the look under way was begun by. */
+  #by: 'wake_up' | 'poll' = 'poll'
   #closed = false
   #timer: Timer | undefined
   #forgetting: Timer | undefined
@@ -225,6 +229,7 @@ class LiveRegistry implements Registry {
   /** Ends within the patience, whatever the store does; never fails. */
   async #lookOnce(woken: boolean): Promise<void> {
     const look = ++this.#look
+    this.#by = woken ? 'wake_up' : 'poll'
     const patience = Promise.withResolvers<never>()
     const timer = this.#parts.timers.after(PATIENCE_MS, () => patience.reject(new Error('the store did not answer in time')))
     try {
@@ -283,7 +288,9 @@ class LiveRegistry implements Registry {
     const saltVersion = this.view.salt?.version ?? 0
     const outcome = this.view.applyBatch({ epoch, from: seq + 1, to, saltVersion, entries }, this.#limit())
     if (outcome !== 'applied') throw new Error(`entries ${seq + 1} to ${to} of the log are ${outcome}`)
-    this.#witness.saw(entries, this.#storeNowMs())
+    const storeNowMs = this.#storeNowMs()
+    this.#witness.saw(entries, storeNowMs)
+    this.#parts.observe?.learned?.(this.#by, Math.max(0, storeNowMs - (entries[0] as LogEntry).atMs))
     this.#standingIsOld ||= entries.some((e) => e.kind === 'issuer' && e.issuer === this.#parts.issuer)
     for (const follower of this.#followers) follower.applied(epoch, entries)
   }

@@ -13,6 +13,8 @@ export interface Telemetry {
   revoked(kind: string, seconds: number): void
   /** A batch of the log reached this node's feed, `seconds` after its commit. */
   fedForward(entries: number, seconds: number): void
+  /** Entries of the log were learned `seconds` after their commit, from a `wake_up` or by a `poll`. */
+  learned(by: string, seconds: number): void
   /** A request to the door was answered. */
   answered(route: string, method: string, status: number, seconds: number): void
   /** A sign-in ended: `succeeded` or the reason it was refused. */
@@ -21,6 +23,8 @@ export interface Telemetry {
 
 /** Values that are read when somebody asks. */
 export interface Gauges {
+  /** Whether wake-ups of other nodes arrive. */
+  busLinked(): boolean
   /** Readers on the feed of this node. */
   feedReaders(): number
   /** Milliseconds that this node's own knowledge of revocations is old. */
@@ -72,6 +76,13 @@ export function createMetrics(): Telemetry & { readonly registry: Registry; bind
     buckets: FAST,
     registers,
   })
+  const learned = new Histogram({
+    name: 'signet_log_delay_seconds',
+    help: 'Time from commit of a revocation to this node knowing it, by what made it look: a wake-up of the bus, or a poll.',
+    labelNames: ['by'],
+    buckets: FAST,
+    registers,
+  })
   const entries = new Counter({ name: 'signet_feed_entries_total', help: 'Revocation entries sent on the feed.', registers })
   const answered = new Histogram({
     name: 'signet_http_request_seconds',
@@ -91,6 +102,7 @@ export function createMetrics(): Telemetry & { readonly registry: Registry; bind
       entries.inc(count)
       propagation.observe(seconds)
     },
+    learned: (by, seconds) => learned.observe({ by }, seconds),
     answered: (route, method, status, seconds) => answered.observe({ route, method, status }, seconds),
     signedIn: (outcome) => signedIn.inc({ outcome }),
     bind: (gauges) => {
@@ -104,6 +116,7 @@ export function createMetrics(): Telemetry & { readonly registry: Registry; bind
           },
         })
       }
+      gauge('signet_bus_linked', 'Whether wake-ups of other nodes arrive here: 1 or 0.', () => (gauges.busLinked() ? 1 : 0))
       gauge('signet_feed_readers', 'Readers on the feed of this node.', gauges.feedReaders)
       gauge('signet_staleness_seconds', "Age of this node's own knowledge of revocations.", () => gauges.stalenessMs() / 1000)
       gauge('signet_registry_entries', 'Revocations held in memory.', gauges.registryEntries)

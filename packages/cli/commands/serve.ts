@@ -16,6 +16,9 @@ interface ServeFlags {
   readonly issuer?: string
   readonly state?: string
   readonly database?: string
+  readonly bus?: string
+  readonly busCredentialsFile?: string
+  readonly busCaFile?: string
   readonly operations?: string
   readonly masterKeyFile?: string
   readonly trustedProxies?: string
@@ -30,6 +33,9 @@ const FLAGS = {
   issuer: flag.optional('Default http://localhost:PORT (SIGNET_ISSUER)', 'URL'),
   state: flag.optional('Store, master key, credentials; default .signet (SIGNET_STATE)', 'DIR'),
   database: flag.optional('"sqlite" or postgres://… (SIGNET_DATABASE)', 'URL'),
+  bus: flag.optional('"auto" or NATS servers, with commas between them (SIGNET_BUS)', 'URL'),
+  busCredentialsFile: flag.optional('Who this node is to NATS (SIGNET_BUS_CREDENTIALS_FILE)', 'FILE'),
+  busCaFile: flag.optional('Whose certificates the NATS servers have (SIGNET_BUS_CA_FILE)', 'FILE'),
   operations: flag.optional('Health details and metrics; default off (SIGNET_OPERATIONS)', 'HOST:PORT'),
   masterKeyFile: flag.optional('Default DIR/master.key (SIGNET_MASTER_KEY_FILE)', 'FILE'),
   trustedProxies: flag.optional('Proxies in front whose X-Forwarded-For is believed; default 0', 'N'),
@@ -90,6 +96,9 @@ function passedOn(flags: ServeFlags): string[] {
     issuer: 'issuer',
     state: 'state',
     database: 'database',
+    bus: 'bus',
+    busCredentialsFile: 'bus-credentials-file',
+    busCaFile: 'bus-ca-file',
     operations: 'operations',
     masterKeyFile: 'master-key-file',
     trustedProxies: 'trusted-proxies',
