@@ -140,7 +140,7 @@ export async function startNode(parts: NodeParts) {
       const prepared = prepareSession(subject, visitor, [], { clock, chance, sha256 })
       const proof = { acr: 'urn:signet:acr:password', amr: ['pwd'] }
       const made = await store.transact((tx) => establish(tx, subject, proof, prepared, visitor, { settings, revoker }))
-      if (made === undefined) throw new Refusal('access_denied', 'subject_suspended')
+      if (typeof made === 'string') throw new Refusal('access_denied', 'subject_suspended')
       const madeMs = time.nowMs
       const session = await store.sessions.find(made.session.id as SessionId)
       if (session === undefined) throw fault('store_unavailable')

@@ -150,6 +150,6 @@ async function renew(
     if (!(await isAliveStill(tx, signedIn)) || !(await change(tx))) return 'gone'
     await triggers.credentialChanged(tx, subject.id, `subject:${subject.id}`)
     const established = await establish(tx, subject.id, proof, prepared, { ...visitor, signedIn: undefined }, parts)
-    return established ?? 'gone'
+    return typeof established === 'string' ? 'gone' : established
   })
 }

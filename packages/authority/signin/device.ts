@@ -44,7 +44,7 @@ export interface KnownDevice {
   readonly record: DeviceRecord
 }
 
-/** The devices that this browser can prove to be; those that were taken back are not among them. Looks up at most `MAX_ACCOUNTS`. */
+/** The devices that this browser can prove to be, suspended ones too; those that were taken back are not among them. Looks up at most `MAX_ACCOUNTS`. */
 export async function findDevices(
   keys: readonly DeviceKey[],
   devices: DeviceLookups,
@@ -53,12 +53,12 @@ export async function findDevices(
   const found = await Promise.all(keys.map(async (key) => ({ key, record: await devices.find(key.id) })))
   return found.filter((one): one is KnownDevice => {
     const { key, record } = one
-    return record !== undefined && isAlive(record) && equalBytes(sha256(key.secret), record.secretHash)
+    return record !== undefined && isKept(record) && equalBytes(sha256(key.secret), record.secretHash)
   })
 }
 
 /** A device that was revoked is not the same device when it comes back: it gets a new record. */
-export const isAlive = (device: DeviceRecord): boolean => device.status === 'active' && device.revokedMs === 0
+const isKept = (device: DeviceRecord): boolean => device.status !== 'revoked' && device.revokedMs === 0
 
 export const deviceOf = (known: readonly KnownDevice[], subject: SubjectId | undefined): KnownDevice | undefined =>
   subject === undefined ? undefined : known.find(({ record }) => record.subject === subject)

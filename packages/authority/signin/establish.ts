@@ -49,8 +49,11 @@ export function prepareSession(
 }
 export type Prepared = ReturnType<typeof prepareSession>
 
+/** Why nobody may sign in although the proof was right. */
+export type NotNow = 'suspended' | 'device_suspended'
+
 /**
- * Writes session and device; undefined when the account may not sign in. Who is signed in here already and proves it again
+ * Writes session and device; says why when the account, or this account in this browser, may not sign in. Who is signed in here already and proves it again
  * keeps the session, so their apps go on, but under a new secret; anyone else gets a new one, and the old one here ends.
  */
 export async function establish(
@@ -60,9 +63,9 @@ export async function establish(
   prepared: Prepared,
   visitor: Visitor,
   { settings, revoker }: Pick<SigninParts, 'settings' | 'revoker'>,
-): Promise<Established | undefined> {
+): Promise<Established | NotNow> {
   const subject = await tx.subjects.find(subjectId)
-  if (subject?.status !== 'active') return undefined
+  if (subject?.status !== 'active') return 'suspended'
   const nowAt = epochSeconds(tx.nowMs)
   const { secret, secretHash, device, devices } = prepared
   const proved = { authAt: proof.authAt ?? nowAt, acr: proof.acr, amr: proof.amr }
@@ -75,8 +78,11 @@ export async function establish(
     return { session: { id: current.id, secret }, devices: visitor.deviceKeys }
   }
 
-  if (prepared.known !== undefined) await tx.devices.touch(device.id, nowAt)
-  else {
+  if (prepared.known !== undefined) {
+    // A suspension is for the browser until it is lifted, not until somebody signs in there again.
+    if (!(await tx.devices.changeStanding(device.id, { from: ['active'], to: 'active' }))) return 'device_suspended'
+    await tx.devices.touch(device.id, nowAt)
+  } else {
     const standing = { status: 'active', cutoffMs: 0, revokedMs: 0 } as const
     const record = { id: device.id, subject: subject.id, secretHash: prepared.deviceHash, name: prepared.browserName }
     await tx.devices.create({ ...record, ...standing, createdAt: nowAt, lastSeenAt: nowAt })

@@ -174,7 +174,7 @@ export async function setUp(
       const proof =
         ways.passkey === undefined ? { acr: ACR_PASSWORD, amr: AMR_PASSWORD } : { acr: ACR_PASSKEY, amr: ways.passkey.amr }
       const established = await establish(tx, subject, proof, prepared, visitor, parts)
-      if (established === undefined) throw new Flawed('over')
+      if (typeof established === 'string') throw new Flawed('over')
       const ids = { subject, session: established.session.id }
       tx.audit(
         audited(clock, chance, 'signin.succeeded', `subject:${subject}`, ids, {

@@ -9,7 +9,7 @@ import { type AuditIds, audited } from '../audit/events.ts'
 import type { Tx } from '../store/store.ts'
 import { ACR_PASSKEY, ACR_PASSWORD, AMR_PASSWORD } from './acr.ts'
 import { deviceOf, type KnownDevice } from './device.ts'
-import { type Established, establish, type Proof, prepareSession } from './establish.ts'
+import { type Established, establish, type NotNow, type Proof, prepareSession } from './establish.ts'
 import { changeInteraction, type Interaction, newChallenge } from './interaction.ts'
 import { type Attempt, giveBackTries, takePasskeyTry, takeTry } from './lockout.ts'
 import type { SigninParts } from './parts.ts'
@@ -19,7 +19,7 @@ import { knownDevices, type Visitor } from './visitor.ts'
 
 /** What the person is told. `no_match` covers everything that would tell a stranger whether an account exists. */
 export type SignInRefusal =
-  | { readonly kind: 'refused'; readonly reason: 'no_match' | 'passkey_failed' | 'suspended'; readonly interaction: Interaction }
+  | { readonly kind: 'refused'; readonly reason: 'no_match' | 'passkey_failed' | NotNow; readonly interaction: Interaction }
   | {
       readonly kind: 'refused'
       readonly reason: 'throttled'
@@ -119,10 +119,10 @@ async function finish(
   const prepared = prepareSession(subject, visitor, devices, parts)
   const method = proof.acr === ACR_PASSKEY ? 'passkey' : 'password'
   const outcome = await store
-    .transact(async (tx): Promise<Established | 'over' | 'suspended' | 'unproven'> => {
+    .transact(async (tx): Promise<Established | NotNow | 'over' | 'unproven'> => {
       if (!(await before(tx))) return 'unproven'
       const established = await establish(tx, subject, proof, prepared, visitor, parts)
-      if (established === undefined) return 'suspended'
+      if (typeof established === 'string') return established
       const proved: SessionId = established.session.id
       if (!(await changeInteraction(tx, interaction, { proved }, sha256))) throw new Overtaken()
       const ids = { subject, session: proved, client: clientOf(interaction) }
@@ -134,9 +134,9 @@ async function finish(
       throw error
     })
   if (outcome === 'over') return { kind: 'over' }
-  if (outcome === 'suspended') {
-    await refuse(parts, interaction, method, 'suspended', { subject })
-    return { kind: 'refused', reason: 'suspended', interaction }
+  if (outcome === 'suspended' || outcome === 'device_suspended') {
+    await refuse(parts, interaction, method, outcome, { subject })
+    return { kind: 'refused', reason: outcome, interaction }
   }
   if (outcome === 'unproven') {
     await refuse(parts, interaction, method, method === 'passkey' ? 'passkey_counter' : 'no_match', { subject })

@@ -151,6 +151,21 @@ describe('the account page', () => {
     assert.equal(who.cookies.has('__Host-signet_session') && (await isIn(who)), false)
   })
 
+  test('a suspended device stays suspended for whoever signs in there again, until it is resumed', async () => {
+    const { arrive, username } = await person()
+    const { who, session } = await arrive()
+    const { store } = world.authority
+    const device = (await store.sessions.find(session))?.device
+    assert.ok(device)
+    await store.transact((tx) => tx.devices.changeStanding(device, { from: ['active'], to: 'suspended' }))
+    assert.equal(await isIn(who), false)
+    const refused = await who.submit(await who.open('/account'), { username, password: 'four grey herons' })
+    assert.match(refused.text, /suspended in this browser/)
+    assert.equal(await isIn(who), false)
+    await store.transact((tx) => tx.devices.changeStanding(device, { from: ['suspended'], to: 'active' }))
+    assert.equal(await isIn(who), true, 'what was suspended goes on')
+  })
+
   test('revoking the subject ends its sessions, and signing in right after begins one past the cutoff', async () => {
     const { arrive, subject } = await person()
     const { who } = await arrive()

@@ -85,6 +85,8 @@ function words(refusal: Exclude<SignInRefusal, { kind: 'over' }>, hasPasskeys: b
       return 'That passkey didn’t work here. Try again, or use another way to sign in.'
     case 'suspended':
       return 'This account is suspended. Ask your administrator.'
+    case 'device_suspended':
+      return 'This account is suspended in this browser. Ask your administrator.'
     case 'throttled':
       return `There have been too many tries. Wait ${inWords(refusal.retryAfterSeconds)}, then try again${hasPasskeys ? ', or use a passkey' : ''}.`
   }
