@@ -209,9 +209,17 @@ function noNodeSentence() {
   )
 }
 
-/** Turns this process into `node args`: by exec where there is one, so that signals and exit codes need no help. */
+/**
+ * Turns this process into `node args`: by exec where there is one, so that signals and exit codes need no help. What it compiles is kept
+ * beside the packages, whose owner alone may write there: it is code. Stripped types are kept too, so that a program that
+ * was run before starts sooner and does not load what strips them.
+ */
 function become(node, args) {
-  const env = { ...process.env, PATH: dirname(node) + delimiter + (process.env.PATH ?? '') }
+  const env = {
+    ...process.env,
+    PATH: dirname(node) + delimiter + (process.env.PATH ?? ''),
+    NODE_COMPILE_CACHE: process.env.NODE_COMPILE_CACHE ?? join(modules, '.cache', 'signet'),
+  }
   if (process.execve && !windows) process.execve(node, [node, ...args], env)
   const child = spawn(node, args, { stdio: 'inherit', env })
   forwardSignals(child)

@@ -6,6 +6,7 @@ import { parseArgs } from 'node:util'
 import { composeAuthority, takeMasterKeyVariable } from './compose.ts'
 import { type Config, ConfigError, loadConfig } from './config.ts'
 import { restore } from './restore.ts'
+import { giveBackMemory } from './spare-memory.ts'
 import { realSurroundings } from './surroundings.ts'
 import { createLog } from './telemetry/log.ts'
 
@@ -68,6 +69,7 @@ async function serve(config: Config): Promise<number> {
     process.once('SIGTERM', resolve)
     process.once('SIGINT', resolve)
   })
+  giveBackMemory()
   log.info(
     { issuer: config.issuer, listen: `${config.host}:${authority.port}`, store: config.database.engine, bus: config.bus.engine },
     'listening',

@@ -6,19 +6,17 @@
 import { isIP } from 'node:net'
 import { fromBase64Url, toBase64Url } from '@signet/kernel/bytes.ts'
 import { idToBytes, type SubjectId } from '@signet/kernel/ids.ts'
-import {
-  type AuthenticationResponseJSON,
-  generateAuthenticationOptions,
-  generateRegistrationOptions,
-  type PublicKeyCredentialCreationOptionsJSON,
-  type PublicKeyCredentialRequestOptionsJSON,
-  type RegistrationResponseJSON,
-  verifyAuthenticationResponse,
-  verifyRegistrationResponse,
+import type {
+  AuthenticationResponseJSON,
+  PublicKeyCredentialCreationOptionsJSON,
+  PublicKeyCredentialRequestOptionsJSON,
+  RegistrationResponseJSON,
 } from '@simplewebauthn/server'
-import { decodeAttestationObject, isoBase64URL } from '@simplewebauthn/server/helpers'
 import type { PasskeyRecord, SubjectLookups } from '../store/store.ts'
 import { amrOfPasskey } from './acr.ts'
+
+/** Loaded by the first sign-in page: an eighth of a fresh node's memory, for which a node that serves only machines has no use. */
+const webauthn = () => import('@simplewebauthn/server')
 
 /** The site that passkeys are made for: undefined where browsers don't do WebAuthn, at an address without a name. */
 export interface RelyingParty {
@@ -41,7 +39,8 @@ const ALGORITHMS = [-8, -7, -257]
 const PATIENCE_MS = 300_000
 
 /** What the page gives to `navigator.credentials.get`: no list of credentials, so it tells nothing about any account. */
-export function requestOptions(site: RelyingParty, challenge: string): Promise<PublicKeyCredentialRequestOptionsJSON> {
+export async function requestOptions(site: RelyingParty, challenge: string): Promise<PublicKeyCredentialRequestOptionsJSON> {
+  const { generateAuthenticationOptions } = await webauthn()
   return generateAuthenticationOptions({
     rpID: site.id,
     challenge: bytesOf(challenge),
@@ -51,12 +50,13 @@ export function requestOptions(site: RelyingParty, challenge: string): Promise<P
 }
 
 /** What the page gives to `navigator.credentials.create`. The user handle is the subject id: opaque, and nothing personal. */
-export function creationOptions(
+export async function creationOptions(
   site: RelyingParty,
   challenge: string,
   person: { readonly subject: SubjectId; readonly username: string; readonly name: string },
   existing: readonly PasskeyRecord[],
 ): Promise<PublicKeyCredentialCreationOptionsJSON> {
+  const { generateRegistrationOptions } = await webauthn()
   return generateRegistrationOptions({
     rpID: site.id,
     rpName: site.name,
@@ -93,6 +93,7 @@ export async function verifyPasskey(
   if (passkey === undefined) return 'passkey_unknown'
   // A discoverable credential says whose it is (WebAuthn §7.2 step 6).
   if (response.response.userHandle !== toBase64Url(idToBytes(passkey.subject))) return 'passkey_invalid'
+  const { verifyAuthenticationResponse } = await webauthn()
   const verified = await orUndefined(() =>
     verifyAuthenticationResponse({
       response,
@@ -117,8 +118,9 @@ export interface NewPasskey extends Pick<PasskeyRecord, 'id' | 'publicKey' | 'co
 export async function verifyNewPasskey(text: string, challenge: string, site: RelyingParty): Promise<NewPasskey | PasskeyFlaw> {
   const response = parseResponse<RegistrationResponseJSON>(text, ['clientDataJSON', 'attestationObject'])
   if (response === undefined) return 'passkey_malformed'
+  const [{ verifyRegistrationResponse }, helpers] = await Promise.all([webauthn(), import('@simplewebauthn/server/helpers')])
   const verified = await orUndefined(async () => {
-    if (!isPlainAttestation(response.response.attestationObject)) return undefined
+    if (!isPlainAttestation(response.response.attestationObject, helpers)) return undefined
     return verifyRegistrationResponse({
       response,
       expectedChallenge: challenge,
@@ -135,7 +137,10 @@ export async function verifyNewPasskey(text: string, challenge: string, site: Re
 }
 
 /** `none`, or a key that vouches for itself (WebAuthn §5.1.3 step 28): nothing that leads to a certificate. */
-function isPlainAttestation(encoded: string): boolean {
+function isPlainAttestation(
+  encoded: string,
+  { decodeAttestationObject, isoBase64URL }: typeof import('@simplewebauthn/server/helpers'),
+): boolean {
   const decoded = decodeAttestationObject(isoBase64URL.toBuffer(encoded))
   const format = decoded.get('fmt')
   return format === 'none' || (format === 'packed' && decoded.get('attStmt').get('x5c') === undefined)
