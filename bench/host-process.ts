@@ -1,5 +1,7 @@
-/** A small service, to weigh: `host-process.ts [issuer]`, with a validator of that issuer in it or without one. */
+/** A small service, to weigh: `host-process.ts [issuer module]`, with a validator of that issuer in it, made by that module, or without one. */
 import { createServer } from 'node:http'
+import { flushCompileCache } from 'node:module'
+import type * as Validators from '@signet/validator/index.ts'
 import { cpuMicroseconds, serveParent } from './child.ts'
 
 export type HostAnswers = {
@@ -8,11 +10,11 @@ export type HostAnswers = {
   cpu(): number
 }
 
-const issuer = process.argv[2]
+const [issuer, module] = process.argv.slice(2)
 const server = createServer((_, response) => response.end('hello'))
 await new Promise<void>((resolve) => server.listen(0, resolve))
-if (issuer !== undefined) {
-  const { createValidator } = await import('@signet/validator/index.ts')
+if (issuer !== undefined && module !== undefined) {
+  const { createValidator } = (await import(module)) as typeof Validators
   await createValidator({ issuer, audience: 'https://orders.example' }).ready()
 }
 
@@ -20,7 +22,9 @@ serveParent({
   async rss() {
     await new Promise((resolve) => setTimeout(resolve, SETTLE_MS))
     globalThis.gc?.()
-    return process.memoryUsage.rss()
+    const bytes = process.memoryUsage.rss()
+    flushCompileCache() // A host is stopped by a signal, which ends it without.
+    return bytes
   },
   cpu: cpuMicroseconds,
 } satisfies HostAnswers)

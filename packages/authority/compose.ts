@@ -29,8 +29,6 @@ import { openRegistry } from './revocation/registry.ts'
 import { openRetirement } from './revocation/retire.ts'
 import { createRevoker, type Revoker } from './revocation/revoke.ts'
 import { createTriggers } from './revocation/triggers.ts'
-import { openPostgresStore } from './store/postgres.ts'
-import { openSqliteStore } from './store/sqlite.ts'
 import type { Store } from './store/store.ts'
 import { sha256 } from './surroundings.ts'
 import { startTasks, type Task } from './tasks.ts'
@@ -70,7 +68,7 @@ export async function composeAuthority(config: Config, outside: Outside): Promis
     const master = await loadMasterKey({ file: config.masterKeyFile, create: true, chance, ...(env !== undefined && { env }) })
     const store = outside.store ?? (await openStore(config, surroundings))
     if (outside.store === undefined) closing.add(() => store.close())
-    const { bus, close } = openBus(config, surroundings, log)
+    const { bus, close } = await openBus(config, surroundings, log)
     closing.add(close)
     const node = await assemble({ issuer, settings, store, master, bus, surroundings, log, stateDirectory, trustedProxies })
     closing.add(() => node.close())
@@ -231,11 +229,14 @@ function createClosing() {
   return closing
 }
 
-function openStore(config: Config, surroundings: Surroundings): Promise<Store> {
-  const { database } = config
-  return database.engine === 'sqlite'
-    ? openSqliteStore({ path: database.path, surroundings })
-    : openPostgresStore({ url: database.url, surroundings })
+/** Only the engine in use is loaded. */
+async function openStore({ database }: Config, surroundings: Surroundings): Promise<Store> {
+  if (database.engine === 'sqlite') {
+    const { openSqliteStore } = await import('./store/sqlite.ts')
+    return openSqliteStore({ path: database.path, surroundings })
+  }
+  const { openPostgresStore } = await import('./store/postgres.ts')
+  return openPostgresStore({ url: database.url, surroundings })
 }
 
 /** Taken out, so that whoever looks at this process's environment later does not find it, nor do its children. */

@@ -5,7 +5,6 @@
 import { parseArgs } from 'node:util'
 import { composeAuthority, takeMasterKeyVariable } from './compose.ts'
 import { type Config, ConfigError, loadConfig } from './config.ts'
-import { restore } from './restore.ts'
 import { giveBackMemory } from './spare-memory.ts'
 import { realSurroundings } from './surroundings.ts'
 import { createLog } from './telemetry/log.ts'
@@ -86,6 +85,7 @@ async function serve(config: Config): Promise<number> {
 }
 
 async function restoreFrom(config: Config, file: string): Promise<number> {
+  const { restore } = await import('./restore.ts')
   const report = await restore(config, file, { surroundings: realSurroundings(), masterKey: takeMasterKeyVariable() })
   process.stdout.write(`${JSON.stringify(report)}\n`)
   return 0

@@ -12,6 +12,7 @@ import type {
   PublicKeyCredentialRequestOptionsJSON,
   RegistrationResponseJSON,
 } from '@simplewebauthn/server'
+import type * as WebauthnHelpers from '@simplewebauthn/server/helpers'
 import type { PasskeyRecord, SubjectLookups } from '../store/store.ts'
 import { amrOfPasskey } from './acr.ts'
 
@@ -137,10 +138,7 @@ export async function verifyNewPasskey(text: string, challenge: string, site: Re
 }
 
 /** `none`, or a key that vouches for itself (WebAuthn §5.1.3 step 28): nothing that leads to a certificate. */
-function isPlainAttestation(
-  encoded: string,
-  { decodeAttestationObject, isoBase64URL }: typeof import('@simplewebauthn/server/helpers'),
-): boolean {
+function isPlainAttestation(encoded: string, { decodeAttestationObject, isoBase64URL }: typeof WebauthnHelpers): boolean {
   const decoded = decodeAttestationObject(isoBase64URL.toBuffer(encoded))
   const format = decoded.get('fmt')
   return format === 'none' || (format === 'packed' && decoded.get('attStmt').get('x5c') === undefined)
