@@ -5,7 +5,7 @@
 import { newId } from '@signet/kernel/ids.ts'
 import type { Salt } from '@signet/kernel/revocation.ts'
 import { type Chance, type Clock, epochSeconds, type Sha256, type Timers } from '@signet/kernel/surroundings.ts'
-import type { LogEntry, Store, Tx } from '../store/store.ts'
+import { heldAfter, type LogEntry, type Store, type Tx } from '../store/store.ts'
 import { keyOf } from './record.ts'
 import { refuse } from './refuse.ts'
 
@@ -23,6 +23,8 @@ export interface CarryParts {
 export interface CarriedLog {
   readonly epoch: string
   readonly entries: readonly LogEntry[]
+  /** Whether a token may live that it matches, or another region has yet to hear of it. */
+  needs(entry: LogEntry): boolean
 }
 
 export interface NextLog {
@@ -58,10 +60,13 @@ export async function carryLogOver<T>(
       const now = await tx.revocations.head()
       if (now.epoch !== log.epoch) throw refuse('conflict', 'epoch_changed')
       if (now.seq !== log.seq) return undefined
-      const { keeps, adds, answer } = await decide(tx, log, next)
+      const nowAt = epochSeconds(tx.nowMs)
+      const held = heldAfter(await tx.peers.all(), log.epoch)
+      const needs = (entry: LogEntry): boolean => entry.dropAfter >= nowAt || entry.seq > held
+      const { keeps, adds, answer } = await decide(tx, { ...log, needs }, next)
       const carried: NewEntry[] = []
       log.entries.forEach((entry, index) => {
-        if (entry.dropAfter >= epochSeconds(tx.nowMs) && keeps(entry)) carried.push(rekeyed(entry, log.keys[index] as Uint8Array))
+        if (needs(entry) && keeps(entry)) carried.push(rekeyed(entry, log.keys[index] as Uint8Array))
       })
       await tx.revocations.newEpoch(next.epoch, next.salt, [...carried, ...adds])
       return { answer }
@@ -93,13 +98,4 @@ async function readOn(
   log.seq = Math.max(log.seq, head.seq)
 }
 
-const rekeyed = ({ cutoffMs, dropAfter, kind, issuer, target, reason, actor }: LogEntry, key: Uint8Array): NewEntry => ({
-  key,
-  cutoffMs,
-  dropAfter,
-  kind,
-  issuer,
-  target,
-  reason,
-  actor,
-})
+const rekeyed = ({ seq: _seq, epoch: _epoch, atMs: _atMs, ...entry }: LogEntry, key: Uint8Array): NewEntry => ({ ...entry, key })

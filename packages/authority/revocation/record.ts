@@ -4,7 +4,7 @@ import { idToBytes, isUuidV7 } from '@signet/kernel/ids.ts'
 import { revocationKey, type Salt } from '@signet/kernel/revocation.ts'
 import type { Chance, Clock, Sha256 } from '@signet/kernel/surroundings.ts'
 import { type AuditActor, type AuditDetail, type AuditIdRole, audited } from '../audit/events.ts'
-import type { LogEntry, Tx } from '../store/store.ts'
+import type { LogAct, LogEntry, Tx } from '../store/store.ts'
 import type { Act, KnownTarget, Span, Why } from './target.ts'
 
 /** What was done under an idempotency key. */
@@ -24,6 +24,7 @@ export const logEntry = (
   key: Uint8Array,
   span: Span,
   why: Why,
+  act: LogAct,
 ): Omit<LogEntry, 'seq' | 'epoch' | 'atMs'> => ({
   key,
   ...span,
@@ -32,6 +33,7 @@ export const logEntry = (
   target: target.id,
   reason: why.reason,
   actor: why.actor,
+  act,
 })
 
 export const keyOf = (sha256: Sha256, salt: Salt, target: Pick<KnownTarget, 'kind' | 'issuer' | 'id'>): Uint8Array =>

@@ -30,7 +30,7 @@ export async function restartLog(
     const longestSeconds = await longestTokenSeconds(tx.meta, settings)
     const entryFor = (target: KnownTarget) => {
       const span = judgeSpan(target, { cutoffMs, nowMs: tx.nowMs, longestSeconds }, settings) as Span
-      return logEntry(target, keyOf(sha256, next.salt, target), span, why)
+      return logEntry(target, keyOf(sha256, next.salt, target), span, why, 'revoke')
     }
     await moveStanding(tx, { target, act: 'revoke', cutoffMs, again: false })
     const answer = { epoch: next.epoch, cutoffMs }

@@ -97,7 +97,7 @@ export function openRetirement(parts: RetirementParts): Retirement {
     const span = judgeSpan(target, { cutoffMs, nowMs: tx.nowMs, longestSeconds }, settings)
     if (span === undefined) return undefined // Left over from so long ago that those tokens have expired.
     const key = keyOf(sha256, salt, target)
-    const place = tx.revocations.append(logEntry(target, key, span, WHY))
+    const place = tx.revocations.append(logEntry(target, key, span, WHY, 'renew'))
     auditAct(tx, 'revocation.made', target, WHY, parts, { key: toBase64Url(key), cutoff_ms: cutoffMs, keeps_grants: true })
     return place
   }

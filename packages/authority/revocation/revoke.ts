@@ -119,7 +119,7 @@ export function createRevoker(parts: RevokerParts): Revoker {
       await tx.idempotency.put(claim, answer, epochSeconds(tx.nowMs) + IDEMPOTENCY_SECONDS)
     }
     await prior?.keep(span)
-    const place = tx.revocations.append(logEntry(target, key, span, why))
+    const place = tx.revocations.append(logEntry(target, key, span, why, act))
     auditAct(tx, act === 'suspend' ? 'suspension.made' : 'revocation.made', target, why, parts, {
       key: toBase64Url(key),
       cutoff_ms: span.cutoffMs,

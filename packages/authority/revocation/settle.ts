@@ -128,7 +128,7 @@ async function raise(pending: PendingReceipt, before: Span, parts: SettleParts):
     // It may have been deleted meanwhile; the entry is what still counts then.
     if (target.isOwn) await moveStanding(tx, { target, act, cutoffMs, again: true })
     await prior?.keep(span)
-    const place = tx.revocations.append(logEntry(target, key, span, why))
+    const place = tx.revocations.append(logEntry(target, key, span, why, act))
     const detail = { key: toBase64Url(key), cutoff_ms: cutoffMs, raised: true }
     auditAct(tx, act === 'suspend' ? 'suspension.made' : 'revocation.made', target, why, parts, detail)
     return { kind: 'made', span, atMs: tx.nowMs, place }

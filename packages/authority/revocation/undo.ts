@@ -57,7 +57,7 @@ export async function undoRevocations(request: UndoRequest, why: Why, parts: Rev
     const left = log.entries.filter((entry) => !isUndone(entry))
     const gone = log.entries.filter(isUndone)
     const restored = await restoreGrants(tx, gone, left, parts)
-    const entries = left.filter((entry) => entry.dropAfter >= nowAt).length
+    const entries = left.filter((entry) => log.needs(entry)).length
     for (const entry of named) auditUndo(tx, entry, why, parts, { new_epoch: next.epoch, restored })
     const answer = { epoch: next.epoch, seq: entries, entries, removed: gone.length, restored }
     if (claim !== undefined) {

@@ -8,6 +8,7 @@ import { familyLookups } from './tables/families.ts'
 import { codeLookups, interactionLookups } from './tables/handles.ts'
 import { keyLookups } from './tables/keys.ts'
 import { metaLookups } from './tables/meta.ts'
+import { peerLookups } from './tables/peers.ts'
 import { resourceLookups } from './tables/resources.ts'
 import { revocationLookups } from './tables/revocations.ts'
 import { deviceLookups, sessionLookups } from './tables/sessions.ts'
@@ -28,6 +29,7 @@ export type Lookups = Pick<
   | 'apiKeys'
   | 'interactions'
   | 'keys'
+  | 'peers'
   | 'revocations'
   | 'audit'
   | 'meta'
@@ -47,6 +49,7 @@ export function createLookups(sql: Sql, slow: Sql, shared: Shared, snapshot: por
     apiKeys: apiKeyLookups(sql),
     interactions: interactionLookups(sql),
     keys: keyLookups(sql),
+    peers: peerLookups(sql),
     revocations: revocationLookups(sql, snapshot),
     audit: auditLookups(sql, slow),
     meta: metaLookups(sql),

@@ -4,8 +4,12 @@
  */
 import { sha256 } from '../surroundings.ts'
 import { first } from './migrations/0001-first.ts'
+import { regions } from './migrations/0002-regions.ts'
 
-const MIGRATIONS: readonly { readonly version: number; readonly sql: string }[] = [{ version: 1, sql: first }]
+const MIGRATIONS: readonly { readonly version: number; readonly sql: string }[] = [
+  { version: 1, sql: first },
+  { version: 2, sql: regions },
+]
 
 export const SCHEMA_VERSION = MIGRATIONS.length
 

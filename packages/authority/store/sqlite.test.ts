@@ -204,7 +204,7 @@ test('a schema that this program does not know stops the start', async () => {
     db.close()
   }
   change("insert into schema_migrations values (99, 'x', 0)")
-  await assert.rejects(open(), /schema version 99, this program knows 1/)
+  await assert.rejects(open(), /schema version 99, this program knows \d+/)
   change("delete from schema_migrations where version = 99; update schema_migrations set checksum = 'x'")
   await assert.rejects(open(), /was changed/)
   remove()

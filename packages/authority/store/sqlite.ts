@@ -98,6 +98,7 @@ class SqliteStore implements Store {
   readonly apiKeys: Lookups['apiKeys']
   readonly interactions: Lookups['interactions']
   readonly keys: Lookups['keys']
+  readonly peers: Lookups['peers']
   readonly revocations: Lookups['revocations']
   readonly audit: Lookups['audit']
   readonly meta: Lookups['meta']
@@ -146,6 +147,7 @@ class SqliteStore implements Store {
     this.apiKeys = lookups.apiKeys
     this.interactions = lookups.interactions
     this.keys = lookups.keys
+    this.peers = lookups.peers
     this.revocations = lookups.revocations
     this.audit = lookups.audit
     this.meta = lookups.meta

@@ -34,6 +34,7 @@ export interface Store {
   readonly apiKeys: ApiKeyLookups
   readonly interactions: InteractionLookups
   readonly keys: KeyLookups
+  readonly peers: PeerLookups
   readonly revocations: RevocationLookups
   readonly audit: AuditLookups
   readonly meta: MetaLookups
@@ -63,6 +64,7 @@ export interface Tx {
   readonly apiKeys: ApiKeyTransitions
   readonly interactions: InteractionTransitions
   readonly keys: KeyTransitions
+  readonly peers: PeerTransitions
   readonly replay: ReplayTransitions
   readonly throttle: ThrottleTransitions
   readonly idempotency: IdempotencyTransitions
@@ -524,6 +526,44 @@ export interface KeyTransitions {
   delete(id: KeyId): Promise<boolean>
 }
 
+// ── Other regions ──────────────────────────────────────────────────────────────────────────────────────────────────
+
+/** A place in a region's log. */
+export interface LogPlace {
+  readonly epoch: string
+  readonly seq: number
+}
+export interface PeerRecord extends LogPlace {
+  readonly name: string
+  /** The store's clock when its log was last known to be here up to its head; 0: never. */
+  readonly freshAtMs: number
+  /** Its public keys, JSON. */
+  readonly keys: string
+  /** How far it has taken over our log, by its own account. */
+  readonly toldEpoch: string
+  readonly toldSeq: number
+}
+/** The number in this epoch up to which every peer has taken over our log; what comes after it is held for them. */
+export const heldAfter = (peers: readonly PeerRecord[], epoch: string): number =>
+  Math.min(Number.MAX_SAFE_INTEGER, ...peers.map((peer) => (peer.toldEpoch === epoch ? peer.toldSeq : 0)))
+
+export interface PeerLookups {
+  all(): Promise<readonly PeerRecord[]>
+}
+export interface PeerTransitions {
+  all(): Promise<readonly PeerRecord[]>
+  /** At the beginning of its log, with no keys. False when it is there. */
+  create(name: string): Promise<boolean>
+  /** Compare-and-set of how far its log was taken over: of any number of concurrent callers one wins. */
+  advance(name: string, from: LogPlace, to: LogPlace): Promise<boolean>
+  /** Keeps the larger time; false while `place` has not been reached. */
+  prove(name: string, place: LogPlace, freshAtMs: number): Promise<boolean>
+  putKeys(name: string, keys: string): Promise<boolean>
+  /** How far it has taken over ours. Within an epoch it never goes back; false when nothing changed. */
+  tell(name: string, place: LogPlace): Promise<boolean>
+  delete(name: string): Promise<boolean>
+}
+
 // ── Guards ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 export interface ReplayTransitions {
@@ -552,7 +592,16 @@ export interface LogEntry extends Revocation {
   readonly target: string
   readonly reason: string
   readonly actor: string
+  /** Absent in entries of before there were regions. */
+  readonly act?: LogAct
+  /** The region whose log it was copied from; absent for our own. */
+  readonly origin?: string
 }
+/**
+ * What was done: everything made before ends; only access tokens do (a claims epoch, a retirement); it is held. `cover` stands for a
+ * revocation of another region that came so late that tokens may have been issued here meanwhile.
+ */
+export type LogAct = 'revoke' | 'renew' | 'suspend' | 'cover'
 export interface LogHead {
   readonly epoch: string
   /** The last sequence number; 0 when nothing was ever revoked in this epoch. */

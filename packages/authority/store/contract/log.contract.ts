@@ -35,7 +35,13 @@ export function logContract(given: () => Store): void {
 
   test('an entry comes back as it was appended', async () => {
     const store = given()
-    const entry = anEntry({ kind: 'key', reason: 'key_compromised', actor: 'operator:ö' })
+    const [before] = await store.revocations.after(
+      (await store.transact(async (tx) => tx.revocations.append(anEntry()))).seq - 1,
+      1,
+    )
+    assert.deepEqual([before?.act, before?.origin], [undefined, undefined])
+    const about = { act: 'suspend', origin: 'west' } as const
+    const entry = anEntry({ kind: 'key', reason: 'key_compromised', actor: 'operator:ö', ...about })
     const place = await store.transact(async (tx) => tx.revocations.append(entry))
     const [found] = await store.revocations.after(place.seq - 1, 5)
     assert.deepEqual({ ...found, atMs: 0 }, { ...entry, seq: place.seq, epoch: place.epoch, atMs: 0 })

@@ -121,6 +121,37 @@ export function purgeContract(given: () => Store): void {
     assert.equal(next.seq, head.seq + 1)
   })
 
+  test('an entry that another region has not taken over is kept for it, expired or not', async () => {
+    const store = given()
+    const nowMs = await store.now()
+    const append = (dropAfter: number) => store.transact(async (tx) => tx.revocations.append(anEntry({ dropAfter })))
+    const expired = Math.floor(nowMs / 1000) - 5
+    const [old, ...places] = [
+      await append(expired - 31 * DAY),
+      await append(expired),
+      await append(expired),
+      await append(expired),
+    ]
+    const left = async () => {
+      while ((await store.purge(nowMs, 64)).more);
+      return (await store.revocations.after(0, 100)).map((entry) => entry.seq)
+    }
+    const place = { epoch: old.epoch, seq: places[1]?.seq as number }
+    await store.transact(async (tx) => {
+      for (const name of ['east', 'west']) await tx.peers.create(name)
+      await tx.peers.tell('east', { ...place, seq: 1_000_000 })
+      await tx.peers.tell('west', { epoch: 'another', seq: 1_000_000 })
+    })
+    assert.deepEqual(
+      await left(),
+      places.map(({ seq }) => seq),
+    )
+    await store.transact((tx) => tx.peers.tell('west', place))
+    assert.deepEqual(await left(), [places[2]?.seq])
+    await store.transact((tx) => tx.peers.delete('west'))
+    assert.deepEqual(await left(), [])
+  })
+
   test('API keys stay listed long after they expired, and the audit record stays for good', async () => {
     const store = given()
     const nowMs = await store.now()

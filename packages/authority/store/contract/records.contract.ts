@@ -24,6 +24,33 @@ export function recordsContract(given: () => Store): void {
     assert.equal(await store.transact((tx) => tx.clients.update(client)), false)
   })
 
+  test('another region is taken over place by place, by one of many at once, and proven only as far as it was', async () => {
+    const store = given()
+    const name = `peer-${Buffer.from(bytes(4)).toString('hex')}`
+    const find = async () => (await store.peers.all()).find((peer) => peer.name === name)
+    assert.equal(await store.transact((tx) => tx.peers.create(name)), true)
+    assert.equal(await store.transact((tx) => tx.peers.create(name)), false)
+    const start = { epoch: '', seq: 0 }
+    const won = await Promise.all(
+      [3, 5, 7, 9].map((seq) => store.transact((tx) => tx.peers.advance(name, start, { epoch: 'one', seq }))),
+    )
+    assert.equal(won.filter(Boolean).length, 1)
+    const seq = [3, 5, 7, 9][won.indexOf(true)] as number
+    const prove = (at: number, ms: number) => store.transact((tx) => tx.peers.prove(name, { epoch: 'one', seq: at }, ms))
+    assert.deepEqual([await prove(seq, 500), await prove(seq, 400), await prove(seq + 1, 900)], [true, true, false])
+    const tell = (epoch: string, at: number) => store.transact((tx) => tx.peers.tell(name, { epoch, seq: at }))
+    assert.deepEqual([await tell('ours', 4), await tell('ours', 3), await tell('ours', 4)], [true, false, false])
+    assert.equal(await store.transact((tx) => tx.peers.putKeys(name, '[1]')), true)
+    const found = { name, epoch: 'one', seq, freshAtMs: 500, keys: '[1]', toldEpoch: 'ours', toldSeq: 4 }
+    assert.deepEqual(await find(), found)
+    assert.deepEqual(
+      (await store.transact((tx) => tx.peers.all())).find((peer) => peer.name === name),
+      found,
+    )
+    assert.equal(await store.transact((tx) => tx.peers.delete(name)), true)
+    assert.equal(await find(), undefined)
+  })
+
   test('of many changes made from one reading, one wins', async () => {
     const store = given()
     const client = aClient({ id: `read-${Buffer.from(bytes(4)).toString('hex')}` as ClientId })

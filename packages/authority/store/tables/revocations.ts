@@ -7,14 +7,24 @@ import type { FamilyId } from '@signet/kernel/ids.ts'
 import type { KeyKind, Revocation } from '@signet/kernel/revocation.ts'
 import { KEY_KINDS } from '@signet/kernel/revocation.ts'
 import { type Chance, epochSeconds } from '@signet/kernel/surroundings.ts'
-import type { LogEntry, LogHead, RevocationLookups, RevocationTransitions } from '../store.ts'
+import {
+  heldAfter,
+  type LogAct,
+  type LogEntry,
+  type LogHead,
+  type RevocationLookups,
+  type RevocationTransitions,
+} from '../store.ts'
 import { boundedLimit, MAX_PAGE } from './page.ts'
+import { peerLookups } from './peers.ts'
 import type { NewEntry, Place, Row, Sql, Work } from './sql.ts'
 
 const HEAD = 'select epoch, seq, floor, salt_version, salt from revocation_head where one = 1'
 const ENTRY = `select seq, (select epoch from revocation_head where one = 1) as epoch, at_ms, key, cutoff_ms, drop_after, kind,
-  issuer, target, reason, actor from revocation_log`
+  issuer, target, reason, actor, act, origin from revocation_log`
 const OF_KEY = `${ENTRY} where key = $1 order by seq desc limit 100`
+
+const ACTS: readonly LogAct[] = ['revoke', 'renew', 'suspend', 'cover']
 
 /** Entries that one `after` gives at most. */
 const MAX_ENTRIES = 10_000
@@ -153,10 +163,10 @@ export async function appendEntries(
 }
 
 /** A log row; its first value is its place in the commit, or its sequence number. */
-type Entry = (string | number | Uint8Array)[]
+type Entry = (string | number | Uint8Array | null)[]
 
-const COLUMNS = 'seq, at_ms, key, cutoff_ms, drop_after, kind, issuer, target, reason, actor'
-const INSERT = `insert into revocation_log (${COLUMNS}) values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)`
+const COLUMNS = 'seq, at_ms, key, cutoff_ms, drop_after, kind, issuer, target, reason, actor, act, origin'
+const INSERT = `insert into revocation_log (${COLUMNS}) values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)`
 const ADVANCE = 'update revocation_head set seq = seq + $1 where one = 1 and epoch = coalesce($2, epoch) returning seq, epoch'
 
 async function appendEach(work: Work, epoch: string | null, rows: readonly Entry[]): Promise<Row | undefined> {
@@ -170,19 +180,22 @@ async function appendEach(work: Work, epoch: string | null, rows: readonly Entry
 const APPEND_MANY = `with head as (update revocation_head set seq = seq + cast($1 as bigint)
     where one = 1 and epoch = coalesce($2, epoch) returning seq, epoch),
   put as (insert into revocation_log (${COLUMNS})
-    select head.seq - $1 + r.place, r.at_ms, r.key, r.cutoff_ms, r.drop_after, r.kind, r.issuer, r.target, r.reason, r.actor
+    select head.seq - $1 + r.place, r.at_ms, r.key, r.cutoff_ms, r.drop_after, r.kind, r.issuer, r.target, r.reason, r.actor,
+      r.act, r.origin
     from head, unnest($3::bigint[], $4::bigint[], $5::bytea[], $6::bigint[], $7::bigint[], $8::smallint[], $9::text[], $10::text[],
-      $11::text[], $12::text[]) as r(place, at_ms, key, cutoff_ms, drop_after, kind, issuer, target, reason, actor))
+      $11::text[], $12::text[], $13::smallint[], $14::text[])
+      as r(place, at_ms, key, cutoff_ms, drop_after, kind, issuer, target, reason, actor, act, origin))
   select seq, epoch from head`
 
 async function appendMany(work: Work, epoch: string | null, rows: readonly Entry[]): Promise<Row | undefined> {
-  const columns = (rows[0] ?? []).map((_, n) => rows.map((row) => row[n] as string | number | Uint8Array))
+  const columns = (rows[0] ?? []).map((_, n) => rows.map((row) => row[n] as Entry[number]))
   return (await work.writeRows(APPEND_MANY, [rows.length, epoch, ...columns]))[0]
 }
 
 function entryValues(seq: number, atMs: number, entry: NewEntry): Entry {
-  const { key, cutoffMs, dropAfter, kind, issuer, target, reason, actor } = entry
-  return [seq, atMs, key, cutoffMs, dropAfter, KEY_KINDS.indexOf(kind), issuer, target, reason, actor]
+  const { key, cutoffMs, dropAfter, kind, issuer, target, reason, actor, act, origin } = entry
+  const about = [issuer, target, reason, actor, act === undefined ? null : ACTS.indexOf(act), origin ?? null]
+  return [seq, atMs, key, cutoffMs, dropAfter, KEY_KINDS.indexOf(kind), ...about]
 }
 
 function readEntry(row: Row, { dialect }: Sql): LogEntry {
@@ -198,19 +211,34 @@ function readEntry(row: Row, { dialect }: Sql): LogEntry {
     target: row.target as string,
     reason: row.reason as string,
     actor: row.actor as string,
+    ...(row.act !== null && { act: ACTS[row.act as number] as LogAct }),
+    ...(row.origin !== null && { origin: row.origin as string }),
   }
 }
 
-/** Forgets entries that no living token needs, at most `limit`; the floor rises to the last of them. */
+/**
+ * Forgets entries that no living token needs, at most `limit`; the floor rises to the last of them. What another region has not taken over
+ * yet is kept for it, expired or not: there may be grants and sessions there that have to end.
+ */
 export async function purgeEntries(work: Work, nowMs: number, limit: number): Promise<number> {
-  const over = await work.read('select seq from revocation_log where drop_after <= $1 order by drop_after limit $2', [
-    epochSeconds(nowMs),
-    limit,
-  ])
+  const nowAt = epochSeconds(nowMs)
+  const over = await work.read(
+    'select seq from revocation_log where drop_after <= $1 and (seq <= $3 or drop_after <= $4) order by drop_after limit $2',
+    [nowAt, limit, await takenOverByAll(work), nowAt - LONGEST_HOLD_SECONDS],
+  )
   if (over.length === 0) return 0
   const last = Math.max(...over.map((row) => row.seq as number))
   await work.write(`update revocation_head set floor = ${work.dialect.larger}(floor, $1) where one = 1`, [last])
   let gone = 0
   for (const row of over) gone += await work.write('delete from revocation_log where seq = $1', [row.seq as number])
   return gone
+}
+
+/** A region that was cut off for longer than this finds a gap, and an operator has to look (docs/regions.md). */
+const LONGEST_HOLD_SECONDS = 30 * 86_400
+
+/** Everything, when there is no other region. */
+async function takenOverByAll(work: Work): Promise<number> {
+  const peers = await peerLookups(work).all()
+  return peers.length === 0 ? Number.MAX_SAFE_INTEGER : heldAfter(peers, (await readHead(work)).epoch)
 }

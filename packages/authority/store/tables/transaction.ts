@@ -8,6 +8,7 @@ import { idempotencyTransitions, replayTransitions, throttleTransitions } from '
 import { codeTransitions, interactionTransitions } from './handles.ts'
 import { keyTransitions } from './keys.ts'
 import { metaTransitions } from './meta.ts'
+import { peerTransitions } from './peers.ts'
 import { resourceTransitions } from './resources.ts'
 import { revocationTransitions } from './revocations.ts'
 import { deviceTransitions, sessionTransitions } from './sessions.ts'
@@ -66,6 +67,9 @@ export class Transaction implements port.Tx {
   }
   get keys(): port.KeyTransitions {
     return keyTransitions(this.#work)
+  }
+  get peers(): port.PeerTransitions {
+    return peerTransitions(this.#work)
   }
   get replay(): port.ReplayTransitions {
     return replayTransitions(this.#work)
