@@ -83,10 +83,15 @@ export function serveParent(answers: Answers): void {
   process.send?.({ id: READY, answer: undefined } satisfies Reply)
 }
 
-/** Microseconds of processor time this process has used: what a request costs, garbage collection and thread pool included. */
-export function cpuMicroseconds(): number {
-  const { user, system } = process.cpuUsage()
-  return user + system
+/** Microseconds of processor time used so far: by the whole process, garbage collection and thread pool included, and by this thread alone. */
+export interface ProcessorTime {
+  readonly whole: number
+  readonly thread: number
+}
+
+export function processorTime(): ProcessorTime {
+  const sum = ({ user, system }: { user: number; system: number }) => user + system
+  return { whole: sum(process.cpuUsage()), thread: sum(process.threadCpuUsage()) }
 }
 
 const READY = 0

@@ -2,7 +2,7 @@
 import { createServer } from 'node:http'
 import { flushCompileCache } from 'node:module'
 import type * as Validators from '@signet/validator/index.ts'
-import { cpuMicroseconds, serveParent } from './child.ts'
+import { processorTime, serveParent } from './child.ts'
 
 export type HostAnswers = {
   /** Resident bytes after collecting garbage. */
@@ -26,7 +26,7 @@ serveParent({
     flushCompileCache() // A host is stopped by a signal, which ends it without.
     return bytes
   },
-  cpu: cpuMicroseconds,
+  cpu: () => processorTime().whole,
 } satisfies HostAnswers)
 
 const SETTLE_MS = 1500

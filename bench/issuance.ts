@@ -2,26 +2,23 @@
  * Issuing, refreshing, introspecting and revoking over HTTP, beside oidc-provider: memory against memory, ours durable against its memory, and both
  * on PostgreSQL. The load comes from a process of its own, so on two cores each server has one.
  */
-import { fileURLToPath } from 'node:url'
 import { startPostgres, type TestPostgres } from '@signet/testkit/postgres.ts'
 import { type Benchmark, type Pace, type Row, ratioAtLeast, ratioAtMost, type Target } from './benchmark.ts'
-import { startChild } from './child.ts'
-import { type Contest, type Contestant, refreshTurns, stockTurns, type Turn, turn } from './http/contest.ts'
+import type { Contest, Contestant } from './http/contest.ts'
+import { startOurs, startPeer } from './http/contestants.ts'
 import { type LoadGenerator, startLoadGenerator } from './http/load.ts'
-import { basic, formHead, formPost } from './http/request.ts'
 import {
-  API_CLIENT,
-  APP_CLIENT,
-  CODE_VERIFIER,
-  REDIRECT_URI,
-  RESOURCE,
-  SERVICE_CLIENT,
-  type ServerAnswers,
-} from './http/server.ts'
+  ACTIVE,
+  clientCredentials,
+  codeExchange,
+  introspection,
+  type Operation,
+  refresh,
+  revocation,
+  TOKENS,
+} from './http/operations.ts'
+import { API_CLIENT, APP_CLIENT } from './http/server.ts'
 import { comparison, interleave } from './rounds.ts'
-
-/** A contestant's way to spend its turns on one kind of request. */
-type Operation = (contest: Contest, contestant: Contestant) => (milliseconds: number) => Promise<Turn>
 
 /** Who takes part: `durable` is ours on SQLite with every commit synced, `postgres` and `peerOnPostgres` are there when a PostgreSQL is. */
 interface Field {
@@ -122,61 +119,6 @@ async function oneAtATime({ durable, peer }: Field, contest: Contest, pace: Pace
   ]
 }
 
-// ── The requests ───────────────────────────────────────────────────────────────────────────────────────────────────
-
-const clientCredentials: Operation = (contest, contestant) => {
-  const request = post(contestant, 'token', SERVICE_CLIENT, {
-    grant_type: 'client_credentials',
-    scope: 'orders:read',
-    resource: RESOURCE,
-  })
-  return (milliseconds) => turn(contest, contestant, { kind: 'cycle', requests: [request] }, milliseconds)
-}
-
-const refresh: Operation = (contest, contestant) => {
-  const { port, paths } = contestant.description
-  const head = formHead({ port, path: paths.token }, basic(APP_CLIENT))
-  return refreshTurns(contest, contestant, head, 'grant_type=refresh_token&refresh_token=')
-}
-
-/** A thousand different tokens, over and over. */
-const introspection =
-  (kind: 'refresh' | 'opaque', caller: { id: string; secret: string }): Operation =>
-  (contest, contestant) => {
-    let requests: readonly string[] = []
-    return async (milliseconds) => {
-      if (requests.length === 0) {
-        const tokens = await contestant.server.ask('stock', { kind, count: 1000 })
-        requests = tokens.map((token) => post(contestant, 'introspect', caller, { token }))
-      }
-      return turn(contest, contestant, { kind: 'cycle', requests }, milliseconds)
-    }
-  }
-
-const revocation: Operation = (contest, contestant) =>
-  stockTurns(contest, contestant, 'refresh', (token) =>
-    post(contestant, 'revoke', APP_CLIENT, { token, token_type_hint: 'refresh_token' }),
-  )
-
-const codeExchange: Operation = (contest, contestant) =>
-  stockTurns(contest, contestant, 'code', (code) =>
-    post(contestant, 'token', APP_CLIENT, {
-      grant_type: 'authorization_code',
-      code,
-      redirect_uri: REDIRECT_URI,
-      code_verifier: CODE_VERIFIER,
-    }),
-  )
-
-function post(
-  { description }: Contestant,
-  path: keyof Contestant['description']['paths'],
-  client: { id: string; secret: string },
-  form: Readonly<Record<string, string>>,
-): string {
-  return formPost({ port: description.port, path: description.paths[path] }, basic(client), form)
-}
-
 /** One kind of request, and what is asked of it. */
 interface Case {
   readonly name: string
@@ -187,9 +129,6 @@ interface Case {
   readonly cpuTarget?: Target
   readonly note?: string
 }
-
-const TOKENS = '"access_token"'
-const ACTIVE = '"active":true'
 
 const CASES: readonly Case[] = [
   {
@@ -217,24 +156,16 @@ const CASES: readonly Case[] = [
   { name: 'I4 revocation of a grant', operation: revocation, expect: '', target: ratioAtLeast(3.5) },
 ]
 
-// ── The field ──────────────────────────────────────────────────────────────────────────────────────────────────────
-
 async function startField(scratch: string, postgres: TestPostgres | undefined): Promise<Field> {
-  const start = async (file: string, ...args: string[]): Promise<Contestant> => {
-    const server = await startChild<ServerAnswers>(fileURLToPath(new URL(file, import.meta.url)), args)
-    return { server, description: await server.ask('describe') }
-  }
-  const ours = 'ours/authority.ts'
-  const theirs = 'peers/oidc-provider.ts'
   const field: Field = {
-    memory: await start(ours, ':memory:', scratch),
-    durable: await start(ours, 'sqlite', scratch),
-    peer: await start(theirs),
+    memory: await startOurs(':memory:', scratch),
+    durable: await startOurs('sqlite', scratch),
+    peer: await startPeer(),
   }
   if (postgres === undefined) return field
   return {
     ...field,
-    postgres: await start(ours, await postgres.freshDatabase(), scratch),
-    peerOnPostgres: await start(theirs, await postgres.freshDatabase()),
+    postgres: await startOurs(await postgres.freshDatabase(), scratch),
+    peerOnPostgres: await startPeer(await postgres.freshDatabase()),
   }
 }

@@ -5,6 +5,8 @@ import type { Description, Server, StockKind } from './server.ts'
 export interface Turn extends LoadReport {
   /** Microseconds of the server's processor time per request. */
   readonly cpuMicroseconds: number
+  /** Of its main thread alone: what bounds the requests per second when there are processors to spare. */
+  readonly threadMicroseconds: number
 }
 
 export interface Contestant {
@@ -34,8 +36,12 @@ export async function turn(
     milliseconds,
     plan,
   })
-  const used = (await server.ask('cpu')) - before
-  return { ...report, cpuMicroseconds: used / report.requests }
+  const after = await server.ask('cpu')
+  return {
+    ...report,
+    cpuMicroseconds: (after.whole - before.whole) / report.requests,
+    threadMicroseconds: (after.thread - before.thread) / report.requests,
+  }
 }
 
 /**

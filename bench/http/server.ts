@@ -1,11 +1,11 @@
 /** What a measured authorization server can be asked beside HTTP; ours and the peer answer alike, each in its own process. */
 import { createHash } from 'node:crypto'
-import type { Child } from '../child.ts'
+import type { Child, ProcessorTime } from '../child.ts'
+import type { ProfilerAnswers } from './profiler.ts'
 
-export type ServerAnswers = {
+export type ServerAnswers = ProfilerAnswers & {
   describe(): Description
-  /** Microseconds of processor time used so far. */
-  cpu(): number
+  cpu(): ProcessorTime
   /** Makes what a run will use up, outside the measured time. */
   stock(question: { readonly kind: StockKind; readonly count: number }): Promise<readonly string[]>
 }

@@ -12,7 +12,8 @@ import { defaultSettings } from '@signet/authority/policy/settings.ts'
 import { realSurroundings } from '@signet/authority/surroundings.ts'
 import { createLog } from '@signet/authority/telemetry/log.ts'
 import { freePort } from '../../packages/cli/start/free-port.ts'
-import { cpuMicroseconds, serveParent } from '../child.ts'
+import { processorTime, serveParent } from '../child.ts'
+import { createProfiler } from '../http/profiler.ts'
 import type { ServerAnswers } from '../http/server.ts'
 import { type Burst, type BurstQuestion, createBurst } from './burst.ts'
 import { registerClients } from './clients.ts'
@@ -58,8 +59,9 @@ await registerClients(authority.store)
 const stock = createStock(authority, config.settings, surroundings)
 
 serveParent({
+  ...createProfiler(),
   describe: () => ({ port, paths: { token: '/token', introspect: '/introspect', revoke: '/revoke' } }),
-  cpu: cpuMicroseconds,
+  cpu: processorTime,
   stock,
   issuer: () => config.issuer,
   credentials: async () => JSON.parse(await readFile(join(state, 'cli.json'), 'utf8')) as Credentials,

@@ -5,7 +5,8 @@
 import { generateKeyPairSync } from 'node:crypto'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
-import { cpuMicroseconds, serveParent } from '../child.ts'
+import { processorTime, serveParent } from '../child.ts'
+import { createProfiler } from '../http/profiler.ts'
 import {
   API_CLIENT,
   APP_CLIENT,
@@ -62,11 +63,12 @@ const provider = new Provider(`http://localhost:${port}`, {
 http.on('request', provider.callback())
 
 serveParent({
+  ...createProfiler(),
   describe: () => ({
     port,
     paths: { token: '/token', introspect: '/token/introspection', revoke: '/token/revocation' },
   }),
-  cpu: cpuMicroseconds,
+  cpu: processorTime,
   stock: ({ kind, count }) => Promise.all(Array.from({ length: count }, () => make(kind))),
 } satisfies ServerAnswers)
 
