@@ -16,6 +16,7 @@ import { createCatalog } from './grants/target.ts'
 import { createHealthChecks } from './health-checks.ts'
 import { operationsRoutes } from './http/health.ts'
 import { createLimits } from './http/oauth/caller.ts'
+import { createStep } from './http/oauth/step.ts'
 import { createAdminAccess, createOwnValidator, requireToken } from './http/protected.ts'
 import { createHttpServer } from './http/server.ts'
 import { composeSignin } from './http/signin/compose-signin.ts'
@@ -162,7 +163,7 @@ export async function assemble(foundation: Foundation) {
     const checks = createHealthChecks({ ...common, keys, registry, hub, stopping: () => closing.begun })
     const health = { checks, metrics: metrics.registry }
     const shared = { ...common, keys, registry, livingTokens, revoker, policyVersion: version }
-    const limits = createLimits(settings, clock)
+    const callers = { clients, limits: createLimits(settings, clock), step: createStep(timers) }
     const app = createHttpServer({
       issuer,
       log,
@@ -170,7 +171,7 @@ export async function assemble(foundation: Foundation) {
       telemetry: metrics,
       trustedProxies,
       health,
-      oauth: { ...shared, clients, catalog, mint, triggers, retirement, validator, limits, telemetry: metrics },
+      oauth: { ...shared, ...callers, catalog, mint, triggers, retirement, validator, telemetry: metrics },
       signin,
       admin: {
         ...shared,

@@ -8,6 +8,7 @@ import { openToClient } from '../cors.ts'
 import { type Form, formOf } from '../form.ts'
 import { addressKey, createRateLimit, type RateLimit, takeOrRefuse } from '../rate-limit.ts'
 import { readCredentials } from './credentials.ts'
+import type { Step } from './step.ts'
 
 /**
  * Budgets of one node. A client that proves itself has one of its own, so no flood from elsewhere can spend it. A public client proves
@@ -45,6 +46,7 @@ function recordLimit(clock: Clock): RateLimit {
 
 export interface CallerParts extends ClientParts {
   readonly limits: Limits
+  readonly step: Step
 }
 
 /** The form and the client behind it. */
@@ -53,9 +55,10 @@ export async function callerOf(
   reply: FastifyReply,
   parts: CallerParts,
 ): Promise<{ form: Form; client: AuthenticatedClient }> {
-  const { limits } = parts
+  const { limits, step } = parts
   const address = addressKey(request.ip)
   const form = formOf(request)
+  await step()
   const client = await identify(request, form, parts).catch((error: unknown) => {
     if (error instanceof Refusal) takeOrRefuse(limits.stranger, address, 'address_rate')
     throw error
