@@ -21,6 +21,8 @@ export type DeviceId = Id<'device'>
 export type TokenId = Id<'token'>
 /** One signing key: the `kid` of the JWS header. */
 export type KeyId = Id<'key'>
+/** One batch: a revocation or suspension of everything that a selector names. */
+export type BatchId = Id<'batch'>
 
 /** The largest millisecond that fits the 48 bits of a UUIDv7. */
 export const MAX_MILLISECONDS = 2 ** 48 - 1

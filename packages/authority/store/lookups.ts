@@ -2,6 +2,7 @@
 import type * as port from './store.ts'
 import { apiKeyLookups } from './tables/api-keys.ts'
 import { auditLookups } from './tables/audit.ts'
+import { batchLookups } from './tables/batches.ts'
 import { clientLookups } from './tables/clients.ts'
 import { consentLookups } from './tables/consents.ts'
 import { familyLookups } from './tables/families.ts'
@@ -31,6 +32,7 @@ export type Lookups = Pick<
   | 'keys'
   | 'peers'
   | 'revocations'
+  | 'batches'
   | 'audit'
   | 'meta'
 >
@@ -51,6 +53,7 @@ export function createLookups(sql: Sql, slow: Sql, shared: Shared, snapshot: por
     keys: keyLookups(sql),
     peers: peerLookups(sql),
     revocations: revocationLookups(sql, snapshot),
+    batches: batchLookups(sql),
     audit: auditLookups(sql, slow),
     meta: metaLookups(sql),
   }

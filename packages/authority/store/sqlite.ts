@@ -100,6 +100,7 @@ class SqliteStore implements Store {
   readonly keys: Lookups['keys']
   readonly peers: Lookups['peers']
   readonly revocations: Lookups['revocations']
+  readonly batches: Lookups['batches']
   readonly audit: Lookups['audit']
   readonly meta: Lookups['meta']
 
@@ -149,6 +150,7 @@ class SqliteStore implements Store {
     this.keys = lookups.keys
     this.peers = lookups.peers
     this.revocations = lookups.revocations
+    this.batches = lookups.batches
     this.audit = lookups.audit
     this.meta = lookups.meta
   }

@@ -1,5 +1,6 @@
 /** What every engine must do, run for each. The parts lie in contract/. */
 import { after, afterEach, before, beforeEach, describe } from 'node:test'
+import { batchesContract } from './contract/batches.contract.ts'
 import { commitContract } from './contract/commit.contract.ts'
 import { familiesContract } from './contract/families.contract.ts'
 import { guardsContract } from './contract/guards.contract.ts'
@@ -23,6 +24,7 @@ export function storeContract(name: string, open: () => Promise<World>): void {
       familiesContract(() => world.store)
       guardsContract(() => world.store)
       logContract(() => world.store)
+      batchesContract(() => world.store)
     })
     describe('on a new store each', () => {
       beforeEach(async () => {

@@ -84,6 +84,12 @@ export function familyLookups(sql: Sql, terms: TermsTable): FamilyLookups {
       const rows = await sql.read(text, [dialect.id(subject), dialect.id(after), limit])
       return Promise.all(rows.map((row) => readFamily(sql, terms, dialect.readId(row.id) as FamilyId, row)))
     },
+    async all(page) {
+      const { after, limit } = uuidPageOf(page)
+      const text = `select f.id, ${COLUMNS[dialect.engine]} from families f where f.id > $1 order by f.id limit $2`
+      const rows = await sql.read(text, [dialect.id(after), limit])
+      return Promise.all(rows.map((row) => readFamily(sql, terms, dialect.readId(row.id) as FamilyId, row)))
+    },
   }
 }
 

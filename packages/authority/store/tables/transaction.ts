@@ -1,6 +1,7 @@
 /** Puts the tables together into the port's `Tx`, one for each unit of work, built as far as it is used. */
 import type * as port from '../store.ts'
 import { apiKeyTransitions } from './api-keys.ts'
+import { batchTransitions } from './batches.ts'
 import { clientTransitions } from './clients.ts'
 import { consentTransitions } from './consents.ts'
 import { familyTransitions } from './families.ts'
@@ -82,6 +83,9 @@ export class Transaction implements port.Tx {
   }
   get revocations(): port.RevocationTransitions {
     return revocationTransitions(this.#work)
+  }
+  get batches(): port.BatchTransitions {
+    return batchTransitions(this.#work)
   }
   get meta(): port.MetaTransitions {
     return metaTransitions(this.#work)
