@@ -69,10 +69,31 @@ it('follows the log when the bus wakes it', async () => {
   const { world, registry, close } = await openFragile()
   const id = await revokeOne(world)
   await turns()
-  world.advance(5) // The group.
-  await turns()
   assert.ok(registry.cutoffMs('subject', id) > world.clock.now())
   assert.equal(registry.position?.seq, 1)
+  await close()
+})
+
+it('keeps groups as far apart as the dearest follower asks, up to 5 ms', async () => {
+  const { world, registry, close } = await openFragile()
+  const groups: number[] = []
+  let groupMs = 0
+  registry.follow({ applied: (_, entries) => groups.push(entries.length), reset: () => {}, groupMs: () => groupMs })
+  await revokeOne(world)
+  await turns()
+  await revokeOne(world)
+  await turns()
+  assert.deepEqual(groups, [1, 1], 'nothing to wait for')
+  groupMs = 60_000
+  await revokeOne(world)
+  await revokeOne(world)
+  await turns()
+  world.advance(4)
+  await turns()
+  assert.deepEqual(groups, [1, 1])
+  world.advance(1)
+  await turns()
+  assert.deepEqual(groups, [1, 1, 2])
   await close()
 })
 
@@ -204,7 +225,7 @@ it('takes no cutoff beyond the guard, and is not fresh until it lies within', as
 })
 
 it('reads everything anew in another epoch or when entries have gone, and says so to whoever follows', async () => {
-  const { world, registry, close } = await openFragile()
+  const { world, registry, close } = await openFragile({ bus: SILENT })
   const heard: (string | Position)[] = []
   registry.follow({
     applied: (_, entries) => heard.push(entries.map(({ seq }) => seq).join()),

@@ -42,6 +42,8 @@ export interface RegistryFollower {
   applied(epoch: string, entries: readonly LogEntry[]): void
   /** The registry was read anew: another epoch, or entries that had gone. */
   reset(position: Position): void
+  /** How far apart groups should come for this follower's sake, milliseconds: what one costs it decides. None unless given. */
+  groupMs?(): number
 }
 
 export interface RegistryParts {
@@ -64,8 +66,13 @@ export interface RegistryObserver {
   learned?(by: 'wake_up' | 'poll', milliseconds: number): void
 }
 
-/** Looks that find something come no closer together, so that a flood of wake-ups becomes groups. */
-const GROUP_MS = 5
+/**
+ * Looks that find something come as far apart as the dearest follower asks, so that a flood of wake-ups becomes groups, and no
+ * further than this. With little to pay for a group, the turns of the event loop are the groups.
+ */
+const MAX_GROUP_MS = 5
+/** Timers are no finer. */
+const TIMER_MS = 1
 /** Entries read at once. */
 const PAGE = 1000
 /** A look that takes longer is given up; its answer no longer counts. */
@@ -98,7 +105,7 @@ class LiveRegistry implements Registry {
   readonly view = createRevocationView()
   readonly #parts: RegistryParts
   readonly #pollMs: number
-  readonly #followers = new Set<RegistryFollower>()
+  readonly #followers = new Set<Required<RegistryFollower>>()
   readonly #witness: ReturnType<typeof createWitness>
   #standing: Standing = { status: 'active', cutoffMs: 0, revokedMs: 0 }
   #standingIsOld = true
@@ -175,7 +182,11 @@ class LiveRegistry implements Registry {
   }
 
   follow(follower: RegistryFollower): { stop(): void } {
-    const one = { applied: follower.applied.bind(follower), reset: follower.reset.bind(follower) }
+    const one = {
+      applied: follower.applied.bind(follower),
+      reset: follower.reset.bind(follower),
+      groupMs: () => follower.groupMs?.() ?? 0,
+    }
     this.#followers.add(one)
     return { stop: () => void this.#followers.delete(one) }
   }
@@ -203,9 +214,15 @@ class LiveRegistry implements Registry {
       this.#wanted = true
       return
     }
-    const waitMs = this.#lookedAtMs + GROUP_MS - this.#parts.clock.monotonic()
-    if (waitMs <= 0) void this.#startLook(true)
+    const waitMs = this.#lookedAtMs + this.#groupMs() - this.#parts.clock.monotonic()
+    if (waitMs < TIMER_MS) void this.#startLook(true)
     else this.#schedule(waitMs, true)
+  }
+
+  #groupMs(): number {
+    let most = 0
+    for (const { groupMs } of this.#followers) most = Math.max(most, groupMs())
+    return Math.min(most, MAX_GROUP_MS)
   }
 
   #schedule(milliseconds: number, woken = false): void {
@@ -222,7 +239,9 @@ class LiveRegistry implements Registry {
   }
 
   #scheduleNext(): void {
-    this.#schedule(this.#wanted ? GROUP_MS : this.#pollMs, this.#wanted)
+    const groupMs = this.#groupMs()
+    this.#schedule(this.#wanted ? groupMs : this.#pollMs, this.#wanted)
+    if (this.#wanted && groupMs < TIMER_MS) this.#parts.timers.soon(() => !this.#closed && void this.#startLook(true))
     this.#wanted = false
   }
 
