@@ -8,6 +8,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { type AdminClient, createAdminClient } from '@signet/api/client.ts'
 import type { Credentials } from '@signet/api/credentials.ts'
+import { type Balancer, startBalancer } from '@signet/testkit/balancer.ts'
 import { startPostgres } from '@signet/testkit/postgres.ts'
 import { startTcpProxy, type TcpProxy } from '@signet/testkit/tcp-proxy.ts'
 import { Browser } from '../packages/cli/start/browser.ts'
@@ -22,6 +23,22 @@ export interface WorldOptions {
   readonly policy?: Readonly<Record<string, unknown>>
   /** Everybody but the administrator reaches the authority through a network that can be cut. */
   readonly proxied?: boolean
+  /** More than one, behind a load balancer that knows no sessions; on PostgreSQL. */
+  readonly nodes?: number
+  /** Instead of a database of its own; whoever gave it drops it. */
+  readonly database?: string
+  /** More settings, as in the file. */
+  readonly settings?: Readonly<Record<string, unknown>>
+}
+
+/** One node of the authority. */
+export interface WorldNode {
+  readonly port: number
+  readonly process: StartedProcess
+  start(): Promise<void>
+  /** It dies as by a power cut of its process. */
+  kill(): Promise<void>
+  stop(): Promise<void>
 }
 
 export interface Tokens {
@@ -46,30 +63,25 @@ export async function unavailable(engine: Engine): Promise<string | undefined> {
 
 export async function createWorld(options: WorldOptions = {}) {
   const state = await mkdtemp(join(tmpdir(), 'signet-e2e-'))
-  const port = await freePort()
+  const ports = await Promise.all(Array.from({ length: options.nodes ?? 1 }, () => freePort()))
+  const port = ports[0] as number
   const proxy = options.proxied ? await startTcpProxy(port) : undefined
-  const issuer = `http://localhost:${proxy?.port ?? port}`
-  const database = await databaseFor(options.engine ?? 'sqlite')
+  const balancer = ports.length > 1 ? await startBalancer(ports) : undefined
+  const issuer = `http://localhost:${balancer?.port ?? proxy?.port ?? port}`
+  const given = options.database
+  const database =
+    given === undefined ? await databaseFor(options.engine ?? 'sqlite') : { url: given, drop: () => Promise.resolve() }
   const config = join(state, 'signet.json')
-  await writeFile(config, JSON.stringify({ policy: options.policy ?? {} }))
-  const args = [
-    '--config',
-    config,
-    '--state',
-    state,
-    '--listen',
-    `127.0.0.1:${port}`,
-    '--issuer',
-    issuer,
-    '--database',
-    database.url,
-    '--log-level',
-    'error',
-  ]
-  let authority: StartedProcess = await startProcess('authority', 'packages/authority/main.ts', args)
-  const setup = authority.ready.setup as string
+  await writeFile(config, JSON.stringify({ ...options.settings, policy: options.policy ?? {} }))
+  const nodes: WorldNode[] = []
+  for (const each of ports) {
+    const settings = { config, state, listen: `127.0.0.1:${each}`, issuer, database: database.url, 'log-level': 'error' }
+    nodes.push(await startNode(each, settings))
+  }
+  const authority = nodes[0] as WorldNode
+  const setup = authority.process.ready.setup as string
   const credentials = JSON.parse(await readFile(join(state, 'cli.json'), 'utf8')) as Credentials
-  const admin: AdminClient = createAdminClient({ credentials, server: `http://localhost:${port}` })
+  const admin: AdminClient = createAdminClient({ credentials, server: `http://localhost:${balancer?.port ?? port}` })
 
   return {
     issuer,
@@ -80,17 +92,17 @@ export async function createWorld(options: WorldOptions = {}) {
     credentialsFile: join(state, 'cli.json'),
     database: database.url,
     proxy: proxy as TcpProxy,
+    nodes,
+    balancer: balancer as Balancer,
     get authority() {
-      return authority
+      return authority.process
     },
-    async start() {
-      authority = await startProcess('authority', 'packages/authority/main.ts', args)
-    },
-    /** The authority dies as by a power cut of its process. */
+    start: () => authority.start(),
     kill: () => authority.kill(),
     stop: () => authority.stop(),
     async close() {
-      await authority.stop()
+      await Promise.all(nodes.map((node) => node.stop()))
+      await balancer?.close()
       await proxy?.close()
       await database.drop()
       await rm(state, { recursive: true, force: true })
@@ -139,6 +151,23 @@ export async function createWorld(options: WorldOptions = {}) {
       const { body } = await tokenRequest(issuer, client, { token }, '/introspect')
       return body as unknown as { active: boolean }
     },
+  }
+}
+
+async function startNode(port: number, settings: Readonly<Record<string, string>>): Promise<WorldNode> {
+  const args = Object.entries(settings).flatMap(([name, value]) => [`--${name}`, value])
+  const start = () => startProcess('authority', 'packages/authority/main.ts', args)
+  let process = await start()
+  return {
+    port,
+    get process() {
+      return process
+    },
+    async start() {
+      process = await start()
+    },
+    kill: () => process.kill(),
+    stop: () => process.stop(),
   }
 }
 

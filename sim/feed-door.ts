@@ -107,9 +107,6 @@ async function answer(url: URL, node: SimulatedNode): Promise<Answer> {
     case '/feed/head': {
       const { searchParams: query } = url
       const head = await node.hub.head(query.get('probe') ?? '')
-      const applied = query.get('applied')
-      const report = { validator: query.get('validator') ?? '', epoch: query.get('epoch') ?? '', applied: Number(applied) }
-      if (applied !== null) node.hub.report(report)
       return { status: 200, headers: {}, body: Buffer.from(head) }
     }
     case '/feed/snapshot': {

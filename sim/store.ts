@@ -187,6 +187,7 @@ const GROUPS: readonly (keyof Store)[] = [
   'revocations',
   'audit',
   'meta',
+  'fleet',
 ]
 
 function open(machine: Machine, present: Present): Promise<Store> {

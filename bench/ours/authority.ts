@@ -42,6 +42,7 @@ const config: Config = {
   bus: database.startsWith('postgres') ? { engine: 'postgres', url: database } : { engine: 'in-process' },
   masterKeyFile: join(state, 'master.key'),
   trustedProxies: 0,
+  fleetMemorySeconds: 3600,
   logLevel: 'error',
   settings: {
     ...defaultSettings,

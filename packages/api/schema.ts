@@ -6,6 +6,7 @@ import type { AnswerOf, CallOf, Endpoint, ReplyOf, RequestOf } from './endpoint.
 import * as audit from './records/audit.ts'
 import * as clients from './records/clients.ts'
 import { pageQuery } from './records/common.ts'
+import * as fleet from './records/fleet.ts'
 import * as keys from './records/keys.ts'
 import * as revocations from './records/revocations.ts'
 import * as status from './records/status.ts'
@@ -257,8 +258,25 @@ export const endpoints = {
     method: 'GET',
     path: '/feed',
     scope: 'signet:read',
-    brief: 'Show the feed: the log head, and which validators have applied what.',
+    brief: 'Show the feed: the log head, and how many validators follow it.',
     reply: revocations.feed,
+  },
+  listFleet: {
+    method: 'GET',
+    path: '/fleet',
+    scope: 'signet:read',
+    brief: 'List the validators that follow the feed, by their own account, as all nodes heard it.',
+    query: pageQuery,
+    reply: fleet.fleet,
+  },
+  showRevocation: {
+    method: 'GET',
+    path: '/revocations/:seq',
+    scope: 'signet:read',
+    brief: 'Show the receipt of a revocation: which validators have applied it, and since when that is known.',
+    params: fleet.revocationPath,
+    query: fleet.receiptQuery,
+    reply: fleet.fleetReceipt,
   },
 
   // ── Keys ──
@@ -460,7 +478,9 @@ export { ADMIN_BASE, ADMIN_SCOPES, type AdminScope, type Endpoint } from './endp
 export type { AuditEvent, AuditVerification, LineageNode } from './records/audit.ts'
 export type { Client, Resource } from './records/clients.ts'
 export { idempotencyKey } from './records/common.ts'
+export type { Fleet, FleetReceipt, FleetValidator, Following } from './records/fleet.ts'
+export type { FleetCounts } from './records/fleet-counts.ts'
 export type { ApiKey, SigningKey } from './records/keys.ts'
-export type { Feed, Receipt, Revocation } from './records/revocations.ts'
+export type { Receipt, Revocation } from './records/revocations.ts'
 export type { Health, Inspection } from './records/status.ts'
 export type { Subject } from './records/subjects.ts'

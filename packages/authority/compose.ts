@@ -26,6 +26,7 @@ import { openBus } from './open-bus.ts'
 import { policyVersion } from './policy/load-settings.ts'
 import { guardMilliseconds, type PolicySettings } from './policy/settings.ts'
 import { openFeed } from './revocation/feed.ts'
+import { openFleetHearing } from './revocation/fleet.ts'
 import { openRegistry } from './revocation/registry.ts'
 import { openRetirement } from './revocation/retire.ts'
 import { createRevoker, type Revoker } from './revocation/revoke.ts'
@@ -60,7 +61,7 @@ export interface Outside {
 
 /** A node as configured: opens what it stands on, builds it, starts what runs by itself, listens. */
 export async function composeAuthority(config: Config, outside: Outside): Promise<Authority> {
-  const { issuer, settings, stateDirectory, trustedProxies } = config
+  const { issuer, settings, stateDirectory, trustedProxies, fleetMemorySeconds } = config
   const { surroundings, log } = outside
   const { clock, chance, timers } = surroundings
   const closing = createClosing()
@@ -71,7 +72,18 @@ export async function composeAuthority(config: Config, outside: Outside): Promis
     if (outside.store === undefined) closing.add(() => store.close())
     const { bus, close } = await openBus(config, surroundings, log)
     closing.add(close)
-    const node = await assemble({ issuer, settings, store, master, bus, surroundings, log, stateDirectory, trustedProxies })
+    const node = await assemble({
+      issuer,
+      settings,
+      store,
+      master,
+      bus,
+      surroundings,
+      log,
+      stateDirectory,
+      trustedProxies,
+      fleetMemorySeconds,
+    })
     closing.add(() => node.close())
 
     const tasks = startTasks(ownTasks({ store, keys: node.keys, issuer, surroundings }), { clock, timers, log })
@@ -102,6 +114,8 @@ export interface Foundation {
   readonly log: Log
   readonly stateDirectory: string
   readonly trustedProxies: number
+  /** A validator that was not seen for so long is forgotten. */
+  readonly fleetMemorySeconds: number
 }
 
 /** Everything between the store and the door, not yet listening. The caller closes what it gave. */
@@ -143,6 +157,14 @@ export async function assemble(foundation: Foundation) {
         unsigned: (cause) => log.warn({ err: cause }, 'the feed cannot be signed'),
       },
     })
+
+    const fleet = openFleetHearing({
+      ...common,
+      clockOffsetMs: () => registry.clockOffsetMs(),
+      memoryMs: foundation.fleetMemorySeconds * 1000,
+      observe: { unwritten: (cause) => log.warn({ err: cause }, 'what validators have applied could not be written down yet') },
+    })
+    closing.add(() => fleet.close())
 
     // What is issued, and to whom.
     const mint = createMint({ ...common, keys, guardMs: guardMilliseconds(settings) })
@@ -186,6 +208,7 @@ export async function assemble(foundation: Foundation) {
       },
       feed: {
         hub,
+        fleet,
         open: settings.feedOpen,
         authorize: (request, reply) => requireToken(request, reply, validator, 'signet:feed'),
         watch: (verdict, ended) => validator.watch(verdict, ended),

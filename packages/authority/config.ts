@@ -25,6 +25,8 @@ export interface Config {
   readonly masterKeyFile: string
   /** How many reverse proxies in front may be believed about the client's address. */
   readonly trustedProxies: number
+  /** A validator that was not seen for so long is forgotten. */
+  readonly fleetMemorySeconds: number
   readonly logLevel: 'fatal' | 'error' | 'warn' | 'info' | 'debug' | 'silent'
   readonly settings: PolicySettings
 }
@@ -51,6 +53,7 @@ const SOURCES = [
   ['busCaFile', 'SIGNET_BUS_CA_FILE', 'bus-ca-file'],
   ['masterKeyFile', 'SIGNET_MASTER_KEY_FILE', 'master-key-file'],
   ['trustedProxies', 'SIGNET_TRUSTED_PROXIES', 'trusted-proxies'],
+  ['fleetMemorySeconds', 'SIGNET_FLEET_MEMORY_SECONDS', 'fleet-memory-seconds'],
   ['logLevel', 'SIGNET_LOG_LEVEL', 'log-level'],
 ] as const
 
@@ -73,6 +76,12 @@ const schema = z.strictObject({
   insecurePlainBus: z.boolean().default(false),
   masterKeyFile: z.string().min(1).optional(),
   trustedProxies: z.coerce.number().int().min(0).max(10).default(0),
+  fleetMemorySeconds: z.coerce
+    .number()
+    .int()
+    .min(60)
+    .max(30 * 86_400)
+    .default(3600),
   logLevel: z.enum(['fatal', 'error', 'warn', 'info', 'debug', 'silent']).default('info'),
   /** Says in so many words that an issuer reached by plain http over a network is wanted. */
   insecureHttpIssuer: z.boolean().default(false),
@@ -144,6 +153,7 @@ function build(given: z.infer<typeof schema>): Config {
     bus,
     masterKeyFile: given.masterKeyFile ?? join(stateDirectory, 'master.key'),
     trustedProxies: given.trustedProxies,
+    fleetMemorySeconds: given.fleetMemorySeconds,
     logLevel: given.logLevel,
     settings,
   }

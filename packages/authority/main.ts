@@ -23,6 +23,7 @@ const USAGE = `Usage: authority [serve] [flags]
   --operations HOST:PORT   health details and metrics; default off (SIGNET_OPERATIONS)
   --master-key-file FILE   default DIR/master.key (SIGNET_MASTER_KEY_FILE, or the key itself in SIGNET_MASTER_KEY)
   --trusted-proxies N      proxies in front whose X-Forwarded-For is believed; default 0 (SIGNET_TRUSTED_PROXIES)
+  --fleet-memory-seconds N how long validators that are gone are remembered; default 3600 (SIGNET_FLEET_MEMORY_SECONDS)
   --log-level LEVEL        debug, info, warn, error, fatal or silent; default info (SIGNET_LOG_LEVEL)
 `
 
@@ -44,6 +45,7 @@ async function main(argv: readonly string[]): Promise<number> {
       operations: flag,
       'master-key-file': flag,
       'trusted-proxies': flag,
+      'fleet-memory-seconds': flag,
       'log-level': flag,
       help: { type: 'boolean', short: 'h' },
     },

@@ -16,9 +16,11 @@ import { client } from './commands/client.ts'
 import { complete, completion } from './commands/completion.ts'
 import { doctor } from './commands/doctor.ts'
 import { feed } from './commands/feed.ts'
+import { fleet } from './commands/fleet.ts'
 import { keys } from './commands/keys.ts'
 import { lineage } from './commands/lineage.ts'
 import { policy } from './commands/policy.ts'
+import { receipt } from './commands/receipt.ts'
 import { resource } from './commands/resource.ts'
 import { revoke } from './commands/revoke.ts'
 import { restore, serve } from './commands/serve.ts'
@@ -43,11 +45,13 @@ With --json results are JSON on standard output, and errors JSON on standard err
     user,
     token,
     revoke,
+    receipt,
     suspend,
     resume,
     keys,
     'api-key': apiKey,
     feed,
+    fleet,
     audit,
     lineage,
     policy,

@@ -37,6 +37,10 @@ export interface Cli {
   now(): number
   /** The result: as JSON with `--json`, else as `human` draws it. On standard output. */
   show(value: unknown, human: () => string): void
+  /** Columns of the terminal; undefined where there is none. */
+  readonly width: number | undefined
+  /** What is looked at again and again: on a terminal in place of the one before, `rows` lines at most. JSON to a line with `--json`. */
+  frame(value: unknown, human: (rows: number | undefined) => string): void
   /** One line of a result that grows: JSON to a line with `--json`. */
   line(value: unknown, human: () => string): void
   /** A listing: `{ items, … }` with `--json`, else a table, or `empty` as a remark. */
@@ -95,11 +99,17 @@ export function createCli(process: NodeJS.Process, flags: CommonFlags): Cli {
     server: flags.server ?? (env.SIGNET_URL === '' ? undefined : env.SIGNET_URL),
     now: () => Date.now(),
     show: (value, human) => print(flags.json ? jsonText(value, 2) : human()),
+    width: stdout.isTTY ? stdout.columns : undefined,
+    frame(value, human) {
+      if (flags.json) return print(jsonText(value))
+      if (!stdout.isTTY) return print(`${human(undefined)}\n`)
+      stdout.write(`\u001b[H\u001b[2J${human(stdout.rows)}\n`)
+    },
     line: (value, human) => print(flags.json ? jsonText(value) : human()),
     list(reply, columns, empty) {
       if (flags.json) return print(jsonText(reply, 2))
       if (reply.items.length === 0 && reply.next === undefined) return say(empty)
-      if (reply.items.length > 0) print(table(reply.items, columns, out, stdout.isTTY ? stdout.columns : undefined))
+      if (reply.items.length > 0) print(table(reply.items, columns, out, cli.width))
       if (reply.next !== undefined) say(err.dim(`There are more: --after ${printable(String(reply.next))}`))
     },
     say,

@@ -116,6 +116,7 @@ export async function startTestAuthority(options: TestAuthorityOptions = {}): Pr
     log: createLog(options.logLevel ?? 'silent'),
     stateDirectory: '.',
     trustedProxies: 0,
+    fleetMemorySeconds: 3600,
   })
   await node.app.listen({ host: 'localhost', port })
 

@@ -15,6 +15,7 @@ import type { FreshnessProof } from './freshness.ts'
 import { fetchWhole, type HttpResponse, HttpTrouble, type Transport } from './http.ts'
 import { Backoff, Pause } from './pace.ts'
 import { readEvents } from './sse.ts'
+import { VERSION } from './version.ts'
 
 export interface FeedParts {
   readonly discovery: Discovery
@@ -46,6 +47,12 @@ const BACKOFF_MOST_MS = 10_000
 const PROBE_MOST_MS = 5000
 const PROBE_LEAST_MS = 50
 const PROBE_TIMEOUT_MOST_MS = 10_000
+/** What was applied is reported with a probe of its own, soon: within so long of it, by chance, so that a fleet does not come as one … */
+const REPORT_WITHIN_MS = 250
+/** … but not sooner than this after the last probe, … */
+const REPORT_GAP_MS = 200
+/** … and for each probe that comes by itself, one. So many are saved up; with more revocations than that, reports come with the others. */
+const MAX_SAVED_REPORTS = 5
 const FORGET_MS = 1000
 /** A sixteenth of the table each second: an entry is forgotten within 16 s, and no call takes long. */
 const FORGET_SHARE = 1 / 16
@@ -69,6 +76,9 @@ export class FeedClient {
   private progressAt = 0
   private stopStream: ((why: StreamEnd) => void) | undefined
   private stopForgetting: (() => void) | undefined
+  private probedAt = Number.NEGATIVE_INFINITY
+  private savedReports = MAX_SAVED_REPORTS
+  private stopReporting: (() => void) | undefined
   streams = 0
   resyncs = 0
 
@@ -91,6 +101,7 @@ export class FeedClient {
   close(): void {
     this.abort.abort()
     this.stopForgetting?.()
+    this.stopReporting?.()
   }
 
   private get leastTimeoutMs(): number {
@@ -103,6 +114,7 @@ export class FeedClient {
     const { clock, chance } = this.parts.surroundings
     while (!this.abort.signal.aborted) {
       const began = clock.monotonic()
+      this.probedAt = began
       try {
         await this.probe()
         this.probeTimeoutMs = this.leastTimeoutMs
@@ -121,7 +133,21 @@ export class FeedClient {
       const jitter = 0.8 + ((chance.bytes(1)[0] as number) / 255) * 0.2
       const spent = clock.monotonic() - began
       await this.probePause.wait(Math.max(PROBE_LEAST_MS, this.probeEveryMs * jitter - spent))
+      if (this.stopReporting === undefined) this.savedReports = Math.min(MAX_SAVED_REPORTS, this.savedReports + 1)
     }
+  }
+
+  /** Lets the authority know soon how far we are: somebody may wait for it. */
+  private reportSoon(): void {
+    if (this.stopReporting !== undefined || this.savedReports === 0) return
+    const { clock, chance, timers } = this.parts.surroundings
+    const byChance = ((chance.bytes(1)[0] as number) / 255) * REPORT_WITHIN_MS
+    const timer = timers.after(Math.max(byChance, this.probedAt + REPORT_GAP_MS - clock.monotonic()), () => {
+      this.stopReporting = undefined
+      this.savedReports--
+      this.probePause.wake()
+    })
+    this.stopReporting = () => timer.cancel()
   }
 
   private async probe(): Promise<void> {
@@ -134,6 +160,9 @@ export class FeedClient {
     if (view.position !== undefined) {
       url.searchParams.set('applied', String(view.position.seq))
       url.searchParams.set('epoch', view.position.epoch)
+      url.searchParams.set('version', VERSION)
+      const stalenessMs = freshness.stalenessMs()
+      if (Number.isFinite(stalenessMs)) url.searchParams.set('staleness', String(Math.round(stalenessMs)))
     }
     let sent = freshness.moment()
     const { bytes } = await this.withToken(feed, 'application/jwt', (headers) => {
@@ -263,6 +292,7 @@ export class FeedClient {
     this.backoff.reset()
     freshness.applied(view.position)
     if (what.entries > 0) onRevoked({ ...what, seq: view.position?.seq ?? 0 })
+    if (what.entries > 0) this.reportSoon()
     onProgress()
   }
 

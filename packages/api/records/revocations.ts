@@ -2,6 +2,7 @@
 import { KEY_KINDS } from '@signet/kernel/revocation.ts'
 import { z } from 'zod'
 import { milliseconds, reason, seconds } from './common.ts'
+import { fleetCounts } from './fleet-counts.ts'
 
 const byId = z.strictObject({
   kind: z.enum(KEY_KINDS),
@@ -87,14 +88,5 @@ export const feed = z.object({
   open: z.boolean().describe('Served without a token'),
   node: z.object({ seq: z.int(), age_ms: z.number().nullable() }).describe('What the answering node has applied itself'),
   readers: z.int().describe('Streams open on the answering node'),
-  validators: z.array(
-    z.object({
-      id: z.string(),
-      epoch: z.string(),
-      applied: z.int(),
-      behind: z.int().describe('Revocations it has not applied yet'),
-      seen_at_ms: milliseconds.describe('Its last freshness probe'),
-    }),
-  ),
+  fleet: fleetCounts.describe('Validators that all nodes heard of, at the head of the log'),
 })
-export type Feed = z.output<typeof feed>

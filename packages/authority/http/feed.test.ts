@@ -314,10 +314,15 @@ describe('head', () => {
     await fetch(`${world.url}/feed/head?probe=${PROBE}&validator=orders-2&applied=6&epoch=${epoch}`)
     await fetch(`${world.url}/feed/head?probe=${PROBE}&validator=orders-1&applied=8&epoch=${epoch}`)
     await fetch(`${world.url}/feed/head?probe=${PROBE}&validator=orders-3`) // Has applied nothing yet.
-    const fleet = world.hub.fleet().map(({ validator, client, applied }) => [validator, client, applied])
+    await world.fleet.close() // Writes what it heard.
+    const fleet = (await world.store.fleet.list({ limit: 10 })).map(({ validator, client, applied }) => [
+      validator,
+      client,
+      applied,
+    ])
     assert.deepEqual(fleet, [
-      ['orders-2', 'reader', 6],
       ['orders-1', 'reader', 8],
+      ['orders-2', 'reader', 6],
     ])
   })
 })

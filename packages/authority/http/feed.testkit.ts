@@ -6,6 +6,7 @@ import { type FeedTrust, readBatch } from '@signet/validator/feed-messages.ts'
 import { verifyingKey } from '@signet/validator/jwk.ts'
 import { fastify } from 'fastify'
 import { type FeedObserver, openFeed } from '../revocation/feed.ts'
+import { openFleetHearing } from '../revocation/fleet.ts'
 import { ISSUER, openWorld, type WorldOptions } from '../revocation/world.testkit.ts'
 import { realSurroundings } from '../surroundings.ts'
 import { signJwt } from '../tokens/jwt.ts'
@@ -34,8 +35,16 @@ export async function openFeedWorld(
     return reply.code(status).send(problem)
   })
   const authorize = async () => ({ allowed: true, claims: { client_id: 'reader', exp: 2 ** 40 } }) as unknown as Allow
+  const fleet = openFleetHearing({
+    store,
+    clock,
+    timers,
+    clockOffsetMs: registry.clockOffsetMs.bind(registry),
+    memoryMs: 600_000,
+  })
   feedRoutes(app, {
     hub,
+    fleet,
     open: false,
     authorize,
     jwks: () => keys.jwks('feed'),
@@ -59,6 +68,7 @@ export async function openFeedWorld(
   return {
     ...world,
     hub,
+    fleet,
     app,
     url,
     trust,
@@ -67,6 +77,7 @@ export async function openFeedWorld(
     async close() {
       await app.close()
       hub.close()
+      await fleet.close()
       await world.close()
     },
   }

@@ -12,9 +12,12 @@ import type { Clock, Timers } from '@signet/kernel/surroundings.ts'
 import type { Allow } from '@signet/kernel/verdict.ts'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import type { FeedHub, FeedReader } from '../revocation/feed.ts'
+import type { FleetHearing, FleetReport } from '../revocation/fleet.ts'
 
 export interface FeedRouteParts {
   readonly hub: FeedHub
+  /** Hears what validators say they have applied. */
+  readonly fleet: Pick<FleetHearing, 'report'>
   /** Served to anyone. */
   readonly open: boolean
   /**
@@ -31,7 +34,7 @@ export interface FeedRouteParts {
 }
 
 /** Reasons of refusals here; all are `invalid_request`. */
-export type FeedReason = 'malformed_probe' | 'malformed_validator' | 'malformed_place'
+export type FeedReason = 'malformed_probe' | 'malformed_validator' | 'malformed_place' | 'malformed_staleness'
 
 export function feedRoutes(app: FastifyInstance, parts: FeedRouteParts): void {
   const { hub } = parts
@@ -44,7 +47,7 @@ export function feedRoutes(app: FastifyInstance, parts: FeedRouteParts): void {
     const probe = parse(query.probe, PROBE, 'malformed_probe')
     const applied = readReport(query)
     const head = await hub.head(probe)
-    if (applied !== undefined) hub.report({ ...applied, ...(parts.open ? {} : { client: reader.owner }) })
+    if (applied !== undefined) parts.fleet.report({ ...applied, client: parts.open ? '' : reader.owner })
     return reply.header('cache-control', 'no-store').type('application/jwt').send(head)
   })
 
@@ -132,6 +135,7 @@ const PROBE = /^[\w-]{16,128}$/
 const EPOCH = /^[\w-]{1,64}$/
 const SEQ = /^(0|[1-9]\d{0,15})$/
 const VALIDATOR = /^[\x21-\x7e]{1,128}$/
+const VERSION = /^[\x21-\x7e]{1,32}$/
 
 /** A parameter that is absent, given twice or of another form is refused. */
 function parse(value: unknown, form: RegExp, reason: FeedReason): string {
@@ -140,12 +144,15 @@ function parse(value: unknown, form: RegExp, reason: FeedReason): string {
 }
 
 /** Undefined as long as the validator has applied nothing, or does not say. */
-function readReport(query: Query): { validator: string; epoch: string; applied: number } | undefined {
+function readReport(query: Query): Omit<FleetReport, 'client'> | undefined {
   const validator = query.validator === undefined ? undefined : parse(query.validator, VALIDATOR, 'malformed_validator')
   if (query.epoch === undefined && query.applied === undefined) return undefined
   const epoch = parse(query.epoch, EPOCH, 'malformed_place')
   const applied = Number(parse(query.applied, SEQ, 'malformed_place'))
-  return validator === undefined ? undefined : { validator, epoch, applied }
+  const version = query.version === undefined ? '' : parse(query.version, VERSION, 'malformed_validator')
+  const staleness = query.staleness === undefined ? undefined : Number(parse(query.staleness, SEQ, 'malformed_staleness'))
+  if (validator === undefined) return undefined
+  return { validator, epoch, applied, version, ...(staleness === undefined ? {} : { stalenessMs: staleness }) }
 }
 
 /** `Last-Event-ID` is where a reader that was cut off stands; the query is where it once began. */

@@ -259,6 +259,7 @@ const REASONS: Readonly<Record<Reason, Told>> = {
 
   malformed_probe: { description: 'The probe must be 16 to 128 characters of base64url.' },
   malformed_validator: { description: 'The name of the validator is malformed.' },
+  malformed_staleness: { description: 'The staleness is not a whole number of milliseconds.' },
   malformed_place: { description: 'The place in the log is malformed.' },
 
   invalid_members: { description: 'Some members of the request will not do; `details` says which and why.' },

@@ -11,7 +11,6 @@ import { frameBatch, HEARTBEAT, MAX_BATCH, OPENING, RESET, type SignFeed } from 
 import { createHeadReader } from './feed-head.ts'
 import { createFeedPast } from './feed-past.ts'
 import { createSnapshotMaker, type FeedSnapshot } from './feed-snapshot.ts'
-import { createFleet, type FleetReport } from './fleet.ts'
 import type { Registry } from './registry.ts'
 
 /** One open stream, whatever carries it. */
@@ -38,10 +37,7 @@ export interface FeedHub {
   leave(reader: FeedReader): void
   /** A signed head that echoes the probe; read from the store for it. */
   head(probe: string): Promise<string>
-  /** Notes what a validator says it has applied. */
-  report(report: Omit<FleetReport, 'seenAtMs'>): void
   snapshot(): Promise<FeedSnapshot>
-  fleet(): readonly FleetReport[]
   readonly readers: number
   /** Ends all streams; readers come back to another node from where they stand. */
   close(): void
@@ -94,7 +90,6 @@ class Feed implements FeedHub {
   readonly #past: ReturnType<typeof createFeedPast>
   readonly #heads: ReturnType<typeof createHeadReader>
   readonly #snapshots: ReturnType<typeof createSnapshotMaker>
-  readonly #fleet = createFleet()
   /** Readers that have everything so far, and those still catching up. */
   readonly #live = new Set<FeedReader>()
   readonly #behind = new Set<FeedReader>()
@@ -274,16 +269,8 @@ class Feed implements FeedHub {
     return this.#parts.sign(HEAD_TYPE, payload)
   }
 
-  report(report: Omit<FleetReport, 'seenAtMs'>): void {
-    this.#fleet.report({ ...report, seenAtMs: this.#parts.clock.now() })
-  }
-
   snapshot(): Promise<FeedSnapshot> {
     return this.#snapshots.get()
-  }
-
-  fleet(): readonly FleetReport[] {
-    return this.#fleet.list(this.#parts.clock.now())
   }
 
   close(): void {

@@ -4,7 +4,6 @@ import { idTimeMs, newId } from '@signet/kernel/ids.ts'
 import { seededChance } from '@signet/testkit/surroundings.ts'
 import fc from 'fast-check'
 import { defaultSettings as settings } from '../policy/settings.ts'
-import { createFleet } from './fleet.ts'
 import { guardMsOf, KEY_MEMORY_SECONDS, LONGEST_FOREIGN_TOKEN_SECONDS } from './rules.ts'
 import { checkWhy, judgeSpan, type KnownTarget, knowTarget } from './target.ts'
 
@@ -69,12 +68,4 @@ it('an actor or a reason that could break a record is refused', () => {
   }
   for (const reason of ['', 'x'.repeat(129), 'a\nb']) assert.throws(() => checkWhy({ reason, actor: 'system' }))
   checkWhy({ reason: 'signed out by the person', actor: 'client:web shop'.replace(' ', '-') })
-})
-
-it('the fleet is bounded, in number and in time', () => {
-  const fleet = createFleet()
-  for (let n = 0; n < 10_050; n++) fleet.report({ validator: `v${n}`, epoch: 'e', applied: n, seenAtMs: NOW + n })
-  assert.equal(fleet.list(NOW).length, 10_000)
-  assert.equal(fleet.list(NOW)[0]?.validator, 'v50')
-  assert.equal(fleet.list(NOW + 600_000 + 10_000).length, 50)
 })

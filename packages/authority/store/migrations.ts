@@ -6,11 +6,13 @@ import { sha256 } from '../surroundings.ts'
 import { first } from './migrations/0001-first.ts'
 import { regions } from './migrations/0002-regions.ts'
 import { batches } from './migrations/0003-batches.ts'
+import { validators } from './migrations/0004-validators.ts'
 
 const MIGRATIONS: readonly { readonly version: number; readonly sql: string }[] = [
   { version: 1, sql: first },
   { version: 2, sql: regions },
   { version: 3, sql: batches },
+  { version: 4, sql: validators },
 ]
 
 export const SCHEMA_VERSION = MIGRATIONS.length

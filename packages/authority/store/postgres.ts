@@ -12,8 +12,9 @@ import { MIGRATIONS_TABLE, migrate, SCHEMA_VERSION } from './migrations.ts'
 import { Committer } from './postgres-committer.ts'
 import { isMade, Line, POSTGRES_WORDS, postgresFault, readsOn, type Session } from './postgres-line.ts'
 import { Queue } from './queue.ts'
-import type { LogHead, PurgeReport, Store, StoreHealth, Tx } from './store.ts'
+import type { Fleet, LogHead, PurgeReport, Store, StoreHealth, Tx } from './store.ts'
 import { LONGEST_FAMILY } from './tables/families.ts'
+import { openFleet } from './tables/fleet.ts'
 import { purge } from './tables/purge.ts'
 import { createHead, readHead, snapshotPart } from './tables/revocations.ts'
 import type { Sql, Work } from './tables/sql.ts'
@@ -67,6 +68,7 @@ class PostgresStore implements Store {
   readonly batches: Lookups['batches']
   readonly audit: Lookups['audit']
   readonly meta: Lookups['meta']
+  readonly fleet: Fleet
 
   readonly #surroundings: Surroundings
   readonly #shared: Shared = { terms: createTerms(), longestFamily: { seconds: 0 } }
@@ -112,6 +114,7 @@ class PostgresStore implements Store {
     this.batches = lookups.batches
     this.audit = lookups.audit
     this.meta = lookups.meta
+    this.fleet = openFleet(this.#reads, (run) => this.#inBackground((_, work) => run(work)))
   }
 
   /** Brings the schema up to date and begins the revocation log, if that is still to be done. */

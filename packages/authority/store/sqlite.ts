@@ -27,9 +27,10 @@ import {
 } from './sqlite-file.ts'
 import { SqliteReads } from './sqlite-reads.ts'
 import { SqliteWork } from './sqlite-work.ts'
-import type { PurgeReport, Store, StoreHealth, Tx } from './store.ts'
+import type { Fleet, PurgeReport, Store, StoreHealth, Tx } from './store.ts'
 import { type ChainHead, readChain } from './tables/audit.ts'
 import { LONGEST_FAMILY } from './tables/families.ts'
+import { openFleet } from './tables/fleet.ts'
 import { purge } from './tables/purge.ts'
 import { createHead } from './tables/revocations.ts'
 import { Overtaken, type Work } from './tables/sql.ts'
@@ -103,6 +104,7 @@ class SqliteStore implements Store {
   readonly batches: Lookups['batches']
   readonly audit: Lookups['audit']
   readonly meta: Lookups['meta']
+  readonly fleet: Fleet
 
   readonly #db: SqliteConnection
   readonly #surroundings: Surroundings
@@ -153,6 +155,7 @@ class SqliteStore implements Store {
     this.batches = lookups.batches
     this.audit = lookups.audit
     this.meta = lookups.meta
+    this.fleet = openFleet(this.#reads.quick, (run) => this.#inOneWork((_, work) => run(work)))
   }
 
   /** Finds or begins the revocation log and this file's audit chain. */

@@ -3,6 +3,7 @@ import { after, afterEach, before, beforeEach, describe } from 'node:test'
 import { batchesContract } from './contract/batches.contract.ts'
 import { commitContract } from './contract/commit.contract.ts'
 import { familiesContract } from './contract/families.contract.ts'
+import { fleetContract } from './contract/fleet.contract.ts'
 import { guardsContract } from './contract/guards.contract.ts'
 import { logContract } from './contract/log.contract.ts'
 import { purgeContract } from './contract/purge.contract.ts'
@@ -33,6 +34,7 @@ export function storeContract(name: string, open: () => Promise<World>): void {
       afterEach(() => world.close())
       commitContract(() => world)
       purgeContract(() => world.store)
+      fleetContract(() => world.store)
     })
   })
 }

@@ -9,7 +9,7 @@ import { standing } from '../output/paint.ts'
 import { printable } from '../output/printable.ts'
 import { details } from '../output/table.ts'
 import { moment, relative } from '../output/time.ts'
-import { showReceipt } from './receipt.ts'
+import { showReceipt, WAIT, type Wait } from './receipt.ts'
 
 const ID = arg('ID', 'The id of the key, not the key itself')
 
@@ -98,9 +98,9 @@ const rotate = command({
 
 const revoke = command({
   brief: 'Revoke an API key',
-  flags: { wait: flag.duration('Wait until every validator has applied it, at most so long') },
+  flags: { wait: WAIT },
   args: ID,
-  async run(cli: Cli, { wait }: { wait?: number }, id: string) {
+  async run(cli: Cli, { wait }: { wait?: Wait }, id: string) {
     const admin = await cli.admin()
     const beganMs = performance.now()
     const receipt = await admin.call('revokeApiKey', { params: { id } })

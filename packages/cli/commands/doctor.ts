@@ -9,7 +9,7 @@ import { printable } from '../output/printable.ts'
 import { bytes, short, span } from '../output/time.ts'
 import { EXIT, type ExitCode, troubleOf } from '../trouble.ts'
 import { VERSION } from '../version.ts'
-import { PRESENT_WITHIN_MS } from './receipt.ts'
+import { byTrouble } from './fleet.ts'
 
 interface Finding {
   readonly check: string
@@ -31,7 +31,7 @@ export const doctor = command({
         () => admin.call('showStatus'),
         () => admin.accessToken('signet:read').catch(() => undefined),
       )
-      findings.push(...authority(status), ...keyAges(status.value, cli.now()), ...(await fleet(cli, admin)))
+      findings.push(...authority(status), ...keyAges(status.value, cli.now()), ...(await fleet(admin)))
     } catch (error) {
       const trouble = troubleOf(error)
       reached = trouble.exit !== EXIT.unreachable
@@ -189,7 +189,10 @@ function keyAges(status: Health, nowMs: number): Finding[] {
 /** A node that has not looked at the log for so long mints under old knowledge, or is about to stop minting. */
 const NODE_STALE_MS = 5000
 
-async function fleet(cli: Cli, admin: AdminClient): Promise<Finding[]> {
+/** Validators that are named, when some are late. */
+const MAX_NAMES = 10
+
+async function fleet(admin: AdminClient): Promise<Finding[]> {
   const feed = await admin.call('showFeed')
   const { node } = feed
   const findings: Finding[] = [
@@ -206,24 +209,29 @@ async function fleet(cli: Cli, admin: AdminClient): Promise<Finding[]> {
           fix: 'Read its log: the store or the bus is cut off.',
         },
   ]
-  const present = feed.validators.filter((validator) => cli.now() - validator.seen_at_ms <= PRESENT_WITHIN_MS)
-  const late = present.filter((validator) => validator.behind > 0)
-  if (present.length === 0)
+  const { applied, lagging, gone } = feed.fleet
+  const known = applied + lagging + gone
+  if (known === 0)
     findings.push({
       check: 'validators',
       state: 'warn',
-      found: 'none has reported in the last minute',
+      found: 'none has reported',
       fix: 'Protect a service with the validator, and give it feed credentials.',
     })
-  else if (late.length === 0)
-    findings.push({ check: 'validators', state: 'ok', found: `${present.length} of ${present.length} are current` })
-  else
+  else if (lagging + gone === 0) findings.push({ check: 'validators', state: 'ok', found: `${applied} of ${known} are current` })
+  else {
+    const { items } = await admin.call('listFleet', { query: { limit: 500 } })
+    const late = items.filter(({ state }) => state !== 'applied').sort(byTrouble)
+    const names = late
+      .slice(0, MAX_NAMES)
+      .map(({ id, state, behind }) => (state === 'gone' ? `${id} is gone` : `${id} lags by ${behind}`))
     findings.push({
       check: 'validators',
       state: 'warn',
-      found: `late: ${late.map(({ id, behind }) => `${id} by ${behind}`).join(', ')}`,
-      fix: 'Look at the network between them and the authority.',
+      found: `${applied} of ${known} are current: ${names.join(', ')}${lagging + gone > names.length ? ' and more' : ''}`,
+      fix: 'Look at the network between them and the authority; `signet fleet --watch` shows them.',
     })
+  }
   return findings
 }
 

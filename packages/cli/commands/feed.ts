@@ -9,20 +9,19 @@ import type { Cli, Context } from '../cli.ts'
 import { command, flag } from '../command.ts'
 import { checkSignature, decodeJws } from '../jws.ts'
 import { printable } from '../output/printable.ts'
-import { details, table } from '../output/table.ts'
-import { localTime, relative, short } from '../output/time.ts'
+import { details } from '../output/table.ts'
+import { localTime, short } from '../output/time.ts'
 import { EXIT, Trouble } from '../trouble.ts'
-import { PRESENT_WITHIN_MS } from './receipt.ts'
+import { drawCounts } from './fleet.ts'
 
 const status = command({
-  brief: 'Show the head of the log and which validators have applied it',
+  brief: 'Show the head of the log and how many validators have applied it',
   async run(cli: Cli) {
     const feed = await (await cli.admin()).call('showFeed')
     const { out } = cli
-    cli.show(feed, () => {
-      const present = feed.validators.filter((validator) => cli.now() - validator.seen_at_ms <= PRESENT_WITHIN_MS)
-      const current = present.filter((validator) => validator.behind === 0)
-      const head = details(
+    const { applied, lagging, gone } = feed.fleet
+    cli.show(feed, () =>
+      details(
         [
           ['sequence', `${out.bold(String(feed.seq))} ${out.dim(`in epoch ${printable(feed.epoch)}`)}`],
           [
@@ -34,27 +33,14 @@ const status = command({
           ['readers here', String(feed.readers)],
           [
             'validators',
-            present.length === 0
-              ? out.dim('none have reported in the last minute')
-              : `${current.length} of ${present.length} at ${feed.seq}`,
+            applied + lagging + gone === 0
+              ? out.dim('none have reported')
+              : `${drawCounts(cli, feed.fleet, 'are current')} ${out.dim('(signet fleet)')}`,
           ],
         ],
         out,
-      )
-      if (feed.validators.length === 0) return head
-      const rows = table(
-        feed.validators,
-        [
-          { title: 'validator', cell: (row) => out.bold(printable(row.id)) },
-          { title: 'applied', cell: (row) => String(row.applied), align: 'right' },
-          { title: 'behind', cell: (row) => (row.behind === 0 ? out.good('0') : out.warn(String(row.behind))), align: 'right' },
-          { title: 'last seen', cell: (row) => relative(row.seen_at_ms, cli.now()) },
-        ],
-        out,
-        undefined,
-      )
-      return `${head}\n\n${rows}`
-    })
+      ),
+    )
   },
 })
 

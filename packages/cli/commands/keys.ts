@@ -6,7 +6,7 @@ import { arg, command, flag } from '../command.ts'
 import { standing } from '../output/paint.ts'
 import { printable } from '../output/printable.ts'
 import { moment, relative } from '../output/time.ts'
-import { showReceipt } from './receipt.ts'
+import { showReceipt, WAIT, type Wait } from './receipt.ts'
 
 const list = command({
   brief: 'List signing keys with their schedule',
@@ -55,11 +55,11 @@ const compromise = command({
     'Every token it signed is refused, a new key signs at once, clients renew without anybody signing in again. It cannot be undone.',
   flags: {
     reason: flag.optional('Goes into the audit record: no personal data', 'TEXT'),
-    wait: flag.duration('Wait until every validator has applied it, at most so long'),
+    wait: WAIT,
     yes: flag.yes,
   },
   args: arg('KID', 'The key id'),
-  async run(cli: Cli, { reason, wait, yes }: { reason?: string; wait?: number; yes: boolean }, id: string) {
+  async run(cli: Cli, { reason, wait, yes }: { reason?: string; wait?: Wait; yes: boolean }, id: string) {
     await cli.confirm(`Declare key ${printable(id)} stolen? Every token it signed is refused. This cannot be undone.`, yes)
     const admin = await cli.admin()
     const beganMs = performance.now()

@@ -1,17 +1,114 @@
 /** What a revocation is proven by: its place in the log, how long it took, and which validators have applied it. */
 import type { AdminClient } from '@signet/api/client.ts'
-import type { Feed, Receipt } from '@signet/api/schema.ts'
+import type { FleetCounts, FleetReceipt, Receipt } from '@signet/api/schema.ts'
 import type { Cli } from '../cli.ts'
+import { arg, command, flag } from '../command.ts'
 import { printable } from '../output/printable.ts'
-import { details } from '../output/table.ts'
-import { moment, short } from '../output/time.ts'
-import { EXIT, type ExitCode } from '../trouble.ts'
+import { type Column, details, table } from '../output/table.ts'
+import { moment, parseDuration, relative, short } from '../output/time.ts'
+import { EXIT, type ExitCode, Trouble } from '../trouble.ts'
+import { byTrouble, drawCounts, drawState, wholeReceipt } from './fleet.ts'
+
+/** What is waited for: so many validators of so many, or all that are there; and how long at most. */
+export interface Wait {
+  readonly count?: number
+  readonly total?: number
+  readonly seconds: number
+}
+
+export const WAIT = {
+  kind: 'parsed',
+  parse: parseWait,
+  optional: true,
+  placeholder: 'COUNT/TOTAL,TIME',
+  brief: 'Wait until so many of your validators have applied it (47/50), or all that are there; at most so long (10s)',
+} as const
+
+const DEFAULT_WAIT_SECONDS = 30
+
+/** `50/50`, `10s`, or both with a comma between. */
+export function parseWait(text: string): Wait {
+  const [first = '', second, ...rest] = text.split(',')
+  const counted = /^(\d{1,6})\/(\d{1,6})$/.exec(first)
+  if (counted === null && second === undefined) return { seconds: parseDuration(first) }
+  const [count, total] = [Number(counted?.[1]), Number(counted?.[2])]
+  if (counted === null || rest.length > 0 || count > total)
+    throw new Error('write 47/50, a duration such as 10s, or both: 47/50,10s')
+  return { count, total, seconds: second === undefined ? DEFAULT_WAIT_SECONDS : parseDuration(second) }
+}
+
+export const receipt = command({
+  brief: 'Show who has applied a revocation, and since when that is known',
+  about: `By its sequence number, as on the receipt of \`signet revoke\`. A validator reports soon after it applied something, so the time is when it
+certainly had it, not when it got it. Exit code 1 when some have not.`,
+  flags: { epoch: flag.optional('Of the number, when it is not the present one', 'EPOCH'), wait: WAIT },
+  args: arg('SEQ', 'The sequence number'),
+  async run(cli: Cli, { epoch, wait }: { epoch?: string; wait?: Wait }, text: string): Promise<ExitCode> {
+    const seq = readSeq(text)
+    const admin = await cli.admin()
+    const reached =
+      wait === undefined ? undefined : await followed(cli, admin, { seq, ...(epoch === undefined ? {} : { epoch }) }, wait)
+    const whole = await wholeReceipt(admin, seq, epoch)
+    cli.show(whole, () => drawReceipt(cli, whole))
+    const done = reached?.reached ?? whole.counts.lagging + whole.counts.gone === 0
+    return done ? EXIT.done : EXIT.refused
+  },
+})
+
+function readSeq(text: string): number {
+  if (/^[1-9]\d{0,14}$/.test(text)) return Number(text)
+  throw new Trouble({
+    what: `${printable(text)} is no sequence number`,
+    why: 'they are whole numbers from 1 on',
+    advice: '`signet feed tail --since 1h` shows the last ones',
+    exit: EXIT.usage,
+    code: 'usage',
+  })
+}
+
+function drawReceipt(cli: Cli, whole: FleetReceipt): string {
+  const { out } = cli
+  const entry = whole.revocation
+  const head = details(
+    [
+      ['sequence', `${out.bold(String(whole.seq))} ${out.dim(`in epoch ${printable(whole.epoch)}`)}`],
+      [
+        'revoked',
+        entry === undefined
+          ? out.dim('forgotten: nothing that it could match is alive')
+          : printable(`${entry.kind} ${entry.target}`),
+      ],
+      ['reason', entry && printable(entry.reason)],
+      ['by', entry && printable(entry.actor)],
+      ['committed', entry && moment(entry.at_ms, whole.now_ms)],
+      [
+        'validators',
+        whole.items.length === 0 ? out.warn('none have reported') : drawCounts(cli, whole.counts, 'have applied it'),
+      ],
+    ],
+    out,
+  )
+  if (whole.items.length === 0) return head
+  const columns: Column<FleetReceipt['items'][number]>[] = [
+    { title: 'validator', cell: (row) => out.bold(printable(row.id)), flexible: true },
+    { title: 'client', cell: (row) => (row.client === '' ? out.dim('open') : printable(row.client)) },
+    { title: 'state', cell: (row) => drawState(cli, row.state) },
+    { title: 'known after', cell: (row) => knownAfter(row, entry?.at_ms, whole.now_ms), align: 'right' },
+    { title: 'last seen', cell: (row) => relative(row.seen_at_ms, whole.now_ms) },
+  ]
+  return `${head}\n\n${table([...whole.items].sort(byTrouble), columns, out, cli.width)}`
+}
+
+function knownAfter(row: FleetReceipt['items'][number], committedMs: number | undefined, nowMs: number): string {
+  if (row.known_at_ms === null) return ''
+  return committedMs === undefined ? relative(row.known_at_ms, nowMs) : short(Math.max(0, row.known_at_ms - committedMs))
+}
 
 interface Shown {
   readonly verb: string
   readonly tookMs: number
-  /** Seconds to wait for the validators; undefined: don't. */
-  readonly wait?: number | undefined
+  /** Undefined: don't. */
+  readonly wait?: Wait | undefined
 }
 
 /** Exit code 1 when validators were waited for and some did not follow in time. */
@@ -34,53 +131,68 @@ export async function showReceipt(
         ['sequence', `${receipt.seq} ${cli.out.dim(`in epoch ${printable(receipt.epoch)}`)}`],
         ['cutoff', `${moment(receipt.cutoff_ms, cli.now())} ${cli.out.dim('tokens issued before are dead')}`],
         ['answered in', short(tookMs)],
-        ['validators', fleet === undefined ? undefined : drawFleet(cli, fleet)],
+        ['validators', fleet === undefined ? undefined : drawFollowed(cli, fleet)],
       ],
       cli.out,
     ),
   )
-  return fleet === undefined || fleet.lagging.length === 0 ? EXIT.done : EXIT.refused
+  return fleet === undefined || fleet.reached ? EXIT.done : EXIT.refused
 }
 
-export interface Fleet {
-  readonly applied: number
-  readonly known: number
-  /** Those that have not, by name. */
-  readonly lagging: readonly string[]
+interface Followed extends FleetCounts {
+  readonly reached: boolean
+  /** Validators that should be there, as was said. */
+  readonly expected?: number
+  /** Those that lag and those that are gone, by name; a few of them. */
+  readonly late: readonly string[]
   readonly waited_ms: number
 }
 
 const LOOK_EVERY_MS = 100
-/** A validator that has not asked for so long is gone, not late. */
-export const PRESENT_WITHIN_MS = 60_000
+const MAX_NAMES = 10
 
-async function followed(cli: Cli, admin: AdminClient, receipt: Receipt, seconds: number): Promise<Fleet> {
+async function followed(
+  cli: Cli,
+  admin: AdminClient,
+  { seq, epoch }: { seq: number; epoch?: string },
+  { count, total, seconds }: Wait,
+): Promise<Followed> {
   const beganMs = cli.now()
   for (;;) {
-    const feed = await admin.call('showFeed')
-    const fleet = fleetAt(feed, receipt, cli.now(), cli.now() - beganMs)
-    if (fleet.lagging.length === 0 || cli.now() - beganMs >= seconds * 1000) return fleet
-    cli.progress(cli.err.dim(`${fleet.applied} of ${fleet.known} validators have it …`))
+    const query = { limit: 1, ...(epoch === undefined ? {} : { epoch }) }
+    const { counts } = await admin.call('showRevocation', { params: { seq }, query })
+    const waitedMs = cli.now() - beganMs
+    const reached = count === undefined ? counts.lagging === 0 : counts.applied >= count
+    if (reached || waitedMs >= seconds * 1000) {
+      const late = counts.lagging + counts.gone === 0 ? [] : (await wholeReceipt(admin, seq, epoch)).items
+      const names = late
+        .filter(({ state }) => state !== 'applied')
+        .sort(byTrouble)
+        .slice(0, MAX_NAMES)
+      return {
+        ...counts,
+        reached,
+        ...(total === undefined ? {} : { expected: total }),
+        late: names.map(({ id }) => id),
+        waited_ms: waitedMs,
+      }
+    }
+    cli.progress(cli.err.dim(`${counts.applied} of ${total ?? counts.applied + counts.lagging} validators have it …`))
     await new Promise((resolve) => setTimeout(resolve, LOOK_EVERY_MS))
   }
 }
 
-function fleetAt(feed: Feed, receipt: Receipt, nowMs: number, waitedMs: number): Fleet {
-  const present = feed.validators.filter((validator) => nowMs - validator.seen_at_ms <= PRESENT_WITHIN_MS)
-  const lagging = present.filter((validator) => validator.epoch === receipt.epoch && validator.applied < receipt.seq)
-  return {
-    applied: present.length - lagging.length,
-    known: present.length,
-    lagging: lagging.map(({ id }) => id),
-    waited_ms: waitedMs,
-  }
-}
-
-function drawFleet(cli: Cli, fleet: Fleet): string {
-  if (fleet.known === 0) return cli.out.warn('none have reported in the last minute')
-  // They report with their freshness probes, so this is when it was known, not when it was done.
-  const counted = `${fleet.applied} of ${fleet.known} report it applied, known after ${short(fleet.waited_ms)}`
-  return fleet.lagging.length === 0
-    ? cli.out.good(counted)
-    : `${cli.out.warn(counted)}; late: ${fleet.lagging.map(printable).join(', ')}`
+function drawFollowed(cli: Cli, fleet: Followed): readonly string[] {
+  const { out } = cli
+  const known = fleet.applied + fleet.lagging + fleet.gone
+  if (known === 0) return [out.warn('none have reported')]
+  const late = fleet.lagging + fleet.gone
+  const names = `${fleet.late.map(printable).join(', ')}${late > fleet.late.length ? ` and ${late - fleet.late.length} more` : ''}`
+  return [
+    `${drawCounts(cli, fleet, 'have applied it')}${out.dim(`, known after ${short(fleet.waited_ms)}`)}`,
+    ...(late === 0 ? [] : [`${out.dim('not')} ${names}`]),
+    ...(fleet.expected === undefined || fleet.expected <= known
+      ? []
+      : [out.warn(`${fleet.expected} were expected, ${known} are known`)]),
+  ]
 }

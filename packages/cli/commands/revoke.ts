@@ -10,17 +10,17 @@ import { printable } from '../output/printable.ts'
 import { details } from '../output/table.ts'
 import { relative } from '../output/time.ts'
 import { EXIT, type ExitCode, Trouble } from '../trouble.ts'
-import { showReceipt } from './receipt.ts'
+import { showReceipt, WAIT, type Wait } from './receipt.ts'
 
 type Target = NonNullable<Call<'revoke'>['body']>['target']
 
 interface Why {
   readonly reason?: string
-  readonly wait?: number
+  readonly wait?: Wait
 }
 const WHY = {
   reason: flag.optional('Goes into the audit record: no personal data', 'TEXT'),
-  wait: flag.duration('Wait until every validator has applied it, at most so long'),
+  wait: WAIT,
 } as const
 const FOREIGN = flag.optional('Another issuer, whose tokens your validators also check', 'URL')
 

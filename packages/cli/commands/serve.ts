@@ -22,6 +22,7 @@ interface ServeFlags {
   readonly operations?: string
   readonly masterKeyFile?: string
   readonly trustedProxies?: string
+  readonly fleetMemorySeconds?: string
   readonly logLevel?: string
 }
 
@@ -39,6 +40,7 @@ const FLAGS = {
   operations: flag.optional('Health details and metrics; default off (SIGNET_OPERATIONS)', 'HOST:PORT'),
   masterKeyFile: flag.optional('Default DIR/master.key (SIGNET_MASTER_KEY_FILE)', 'FILE'),
   trustedProxies: flag.optional('Proxies in front whose X-Forwarded-For is believed; default 0', 'N'),
+  fleetMemorySeconds: flag.optional('How long validators that are gone are remembered; default 3600', 'SECONDS'),
   logLevel: flag.optional('debug, info, warn, error, fatal or silent; default info', 'LEVEL'),
 } as const
 
@@ -102,6 +104,7 @@ function passedOn(flags: ServeFlags): string[] {
     operations: 'operations',
     masterKeyFile: 'master-key-file',
     trustedProxies: 'trusted-proxies',
+    fleetMemorySeconds: 'fleet-memory-seconds',
     logLevel: 'log-level',
   }
   return (Object.keys(names) as (keyof ServeFlags)[]).flatMap((name) => {

@@ -6,7 +6,7 @@ import type { Cli, Context } from '../cli.ts'
 import { arg, command, flag } from '../command.ts'
 import { findUser } from '../lookup.ts'
 import { printable } from '../output/printable.ts'
-import { showReceipt } from './receipt.ts'
+import { showReceipt, WAIT, type Wait } from './receipt.ts'
 
 /** What people type, and what the API calls it. */
 const KINDS = { user: 'subject', client: 'client', session: 'session', device: 'device', grant: 'grant' } as const
@@ -17,10 +17,10 @@ export function suspendCommand(noun: Noun, brief: string) {
     brief,
     flags: {
       reason: flag.optional('Goes into the audit record: no personal data', 'TEXT'),
-      wait: flag.duration('Wait until every validator has applied it, at most so long'),
+      wait: WAIT,
     },
     args: target(noun),
-    async run(cli: Cli, { reason, wait }: { reason?: string; wait?: number }, named: string) {
+    async run(cli: Cli, { reason, wait }: { reason?: string; wait?: Wait }, named: string) {
       const admin = await cli.admin()
       const id = await idOf(admin, noun, named)
       const beganMs = cli.now()

@@ -17,26 +17,14 @@ export interface AdminParts extends ClientParts, ResourceParts, SubjectParts, Ap
   readonly settings: PolicySettings
   readonly revoker: Pick<Revoker, 'revoke' | 'within' | 'suspend' | 'resume' | 'undo'>
   readonly registry: Pick<Registry, 'position' | 'ageMs' | 'issuerStanding'>
-  readonly feed: FleetSource
+  /** Streams open on this node. */
+  readonly feed: { readonly readers: number }
   readonly policyVersion: string
   /** Health checks of this node, with reasons. */
   checks(): Promise<readonly Check[]>
   readonly version: string
   /** Epoch milliseconds. */
   readonly startedAtMs: number
-}
-
-/** What this node knows of those who read its feed. */
-export interface FleetSource {
-  readonly readers: number
-  fleet(): readonly FleetMember[]
-}
-export interface FleetMember {
-  readonly validator: string
-  readonly epoch: string
-  readonly applied: number
-  /** Epoch milliseconds of its last probe. */
-  readonly seenAtMs: number
 }
 
 /** Who asks, for the audit record. */

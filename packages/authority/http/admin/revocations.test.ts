@@ -188,8 +188,8 @@ describe('revocations', () => {
   })
 
   test('show on the feed who has applied what', async () => {
-    const { seq, validators, node, open } = await world.admin.call('showFeed')
-    assert.deepEqual([validators, open], [[], false])
+    const { seq, fleet, node, open } = await world.admin.call('showFeed')
+    assert.deepEqual([fleet, open], [{ applied: 0, lagging: 0, gone: 0 }, false])
     assert.equal(node.seq, seq)
   })
 

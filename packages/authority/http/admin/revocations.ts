@@ -3,6 +3,7 @@ import type { AdminScope, Answer, Request } from '@signet/api/schema.ts'
 import { targetOfToken } from '../../administration/inspect.ts'
 import { refuse } from '../../administration/reasons.ts'
 import { guardMilliseconds } from '../../policy/settings.ts'
+import { GONE_AFTER_MS } from '../../revocation/fleet.ts'
 import type { Revoker } from '../../revocation/revoke.ts'
 import type { Target } from '../../revocation/target.ts'
 import { given } from './page.ts'
@@ -59,13 +60,7 @@ export function revocationHandlers({ store, keys, revoker, registry, feed, setti
         open: settings.feedOpen,
         node: { seq: registry.position?.seq ?? 0, age_ms: Number.isFinite(ageMs) ? ageMs : null },
         readers: feed.readers,
-        validators: feed.fleet().map((reader) => ({
-          id: reader.validator,
-          epoch: reader.epoch,
-          applied: reader.applied,
-          behind: reader.epoch === epoch ? Math.max(0, seq - reader.applied) : seq,
-          seen_at_ms: reader.seenAtMs,
-        })),
+        fleet: await store.fleet.count({ epoch, seq, headEpoch: epoch }, (await store.now()) - GONE_AFTER_MS),
       }
     },
   }
@@ -93,7 +88,7 @@ export function showReceipt(target: Target, ownIssuer: string, receipt: Receipt)
   }
 }
 
-const showEntry = (entry: LogEntry) => ({
+export const showEntry = (entry: LogEntry) => ({
   seq: entry.seq,
   epoch: entry.epoch,
   at_ms: entry.atMs,

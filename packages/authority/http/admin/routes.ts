@@ -11,6 +11,7 @@ import { auditHandlers } from './audit.ts'
 import { type AdminAccess, authorise } from './authorise.ts'
 import { backupHandlers } from './backups.ts'
 import { clientHandlers } from './clients.ts'
+import { fleetHandlers } from './fleet.ts'
 import { holdingHandlers } from './holdings.ts'
 import { keyHandlers } from './keys.ts'
 import type { AdminCaller, AdminParts, Handlers } from './parts.ts'
@@ -27,6 +28,7 @@ export function adminRoutes(app: FastifyInstance, parts: AdminRouteParts): void 
     ...subjectHandlers(parts),
     ...holdingHandlers(parts),
     ...revocationHandlers(parts),
+    ...fleetHandlers(parts),
     ...keyHandlers(parts),
     ...apiKeyHandlers(parts),
     ...auditHandlers(parts),
