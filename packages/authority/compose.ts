@@ -7,6 +7,7 @@ import type { Bus } from '@signet/bus/bus.ts'
 import { epochSeconds, type Surroundings } from '@signet/kernel/surroundings.ts'
 import fastify from 'fastify'
 import { makeCheckpoint } from './audit/checkpoint.ts'
+import { carryFeed } from './carry-feed.ts'
 import { createKnownClients } from './clients/authenticate-client.ts'
 import type { Config } from './config.ts'
 import { firstStart } from './first-start.ts'
@@ -26,6 +27,7 @@ import { openBus } from './open-bus.ts'
 import { policyVersion } from './policy/load-settings.ts'
 import { guardMilliseconds, type PolicySettings } from './policy/settings.ts'
 import { openFeed } from './revocation/feed.ts'
+import type { CarrierStream } from './revocation/feed-carrier.ts'
 import { openFleetHearing } from './revocation/fleet.ts'
 import { openRegistry } from './revocation/registry.ts'
 import { openRetirement } from './revocation/retire.ts'
@@ -70,14 +72,14 @@ export async function composeAuthority(config: Config, outside: Outside): Promis
     const master = await loadMasterKey({ file: config.masterKeyFile, create: true, chance, ...(env !== undefined && { env }) })
     const store = outside.store ?? (await openStore(config, surroundings))
     if (outside.store === undefined) closing.add(() => store.close())
-    const { bus, close } = await openBus(config, surroundings, log)
+    const { close, ...buses } = await openBus(config, surroundings, log)
     closing.add(close)
     const node = await assemble({
       issuer,
       settings,
       store,
       master,
-      bus,
+      ...buses,
       surroundings,
       log,
       stateDirectory,
@@ -110,6 +112,8 @@ export interface Foundation {
   readonly store: Store
   readonly master: MasterKey
   readonly bus: Bus
+  /** Where the feed is carried to, beside the door: NATS. */
+  readonly feedStream?: CarrierStream
   readonly surroundings: Surroundings
   readonly log: Log
   readonly stateDirectory: string
@@ -220,6 +224,11 @@ export async function assemble(foundation: Foundation) {
     })
     closing.add(() => app.close())
     closing.add(() => hub.close()) // First of all: streams would keep the server open.
+    if (foundation.feedStream !== undefined) {
+      const carrying = { stream: foundation.feedStream, hub, registry, keys, issuer, surroundings, carried: metrics.carried }
+      const carrier = carryFeed(carrying)
+      closing.add(() => carrier.close())
+    }
     metrics.bind({
       busLinked: () => bus.linked(),
       feedReaders: () => hub.readers,

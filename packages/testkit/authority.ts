@@ -9,6 +9,7 @@ import { type CodeRequest, issueCode } from '@signet/authority/grants/code.ts'
 import type { KeyRing } from '@signet/authority/keys/key-ring.ts'
 import { MasterKey } from '@signet/authority/keys/master-key.ts'
 import { defaultSettings, type PolicySettings } from '@signet/authority/policy/settings.ts'
+import type { CarrierStream } from '@signet/authority/revocation/feed-carrier.ts'
 import type { Registry } from '@signet/authority/revocation/registry.ts'
 import type { Revoker } from '@signet/authority/revocation/revoke.ts'
 import { issuerStanding } from '@signet/authority/revocation/standing.ts'
@@ -19,6 +20,7 @@ import { realSurroundings, sha256 } from '@signet/authority/surroundings.ts'
 import { createLog } from '@signet/authority/telemetry/log.ts'
 import { mintApiKey } from '@signet/authority/tokens/api-key.ts'
 import type { Mint } from '@signet/authority/tokens/mint.ts'
+import type { Bus } from '@signet/bus/bus.ts'
 import { createInProcessBus } from '@signet/bus/in-process.ts'
 import { type ClientId, type DeviceId, newId, type SessionId, type SubjectId } from '@signet/kernel/ids.ts'
 import { epochSeconds, type Surroundings } from '@signet/kernel/surroundings.ts'
@@ -30,6 +32,10 @@ export const TEST_REDIRECT = 'https://app.example/callback'
 export interface TestAuthorityOptions {
   /** Default: an embedded store in memory. Closed with the authority unless it was given. */
   readonly store?: Store
+  /** Default: one of its own. Closed with the authority unless it was given. */
+  readonly bus?: Bus
+  /** Where it carries its feed to. */
+  readonly feedStream?: CarrierStream
   readonly settings?: Partial<PolicySettings>
   /** Default: the real ones. With manual ones nothing happens until the clock is advanced, commits excepted. */
   readonly surroundings?: Surroundings
@@ -105,13 +111,14 @@ export async function startTestAuthority(options: TestAuthorityOptions = {}): Pr
   const url = `http://localhost:${port}`
   const issuer = options.issuer ?? url
   const store = options.store ?? (await openSqliteStore({ path: ':memory:', surroundings }))
-  const bus = createInProcessBus({ timers })
+  const bus = options.bus ?? createInProcessBus({ timers })
   const node = await assemble({
     issuer,
     settings,
     store,
     master: new MasterKey(options.masterKey ?? chance.bytes(32), chance),
     bus,
+    ...(options.feedStream === undefined ? {} : { feedStream: options.feedStream }),
     surroundings,
     log: createLog(options.logLevel ?? 'silent'),
     stateDirectory: '.',
@@ -186,7 +193,7 @@ export async function startTestAuthority(options: TestAuthorityOptions = {}): Pr
     post: (path, form, headers = {}) => postForm(url + path, form, headers),
     async close() {
       await node.close()
-      await bus.close()
+      if (options.bus === undefined) await bus.close()
       if (options.store === undefined) await store.close()
     },
   }

@@ -39,6 +39,11 @@ export function frameBatch(
   return { from, to, bytes: encode(`id: ${first.epoch}:${to}\nevent: batch\ndata: ${sign(BATCH_TYPE, payload)}\n\n`) }
 }
 
+/** The batch within a frame, for those who carry it by other means; undefined when it holds none. */
+export function jwsOfFrame(bytes: Uint8Array): string | undefined {
+  return /^event: batch\ndata: (\S+)$/m.exec(new TextDecoder().decode(bytes))?.[1]
+}
+
 const encode = (text: string): Uint8Array => new TextEncoder().encode(text)
 
 /** Opens every stream: the reader's waiting time, and bytes that carry the headers past any buffer. */

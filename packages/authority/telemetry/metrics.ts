@@ -15,6 +15,8 @@ export interface Telemetry {
   fedForward(entries: number, seconds: number): void
   /** Entries of the log were learned `seconds` after their commit, from a `wake_up` or by a `poll`. */
   learned(by: string, seconds: number): void
+  /** A batch went to NATS: `kept` by the stream, `known` to it already, or only `told` to those who listen. */
+  carried(how: string): void
   /** A request to the door was answered. */
   answered(route: string, method: string, status: number, seconds: number): void
   /** A sign-in ended: `succeeded` or the reason it was refused. */
@@ -84,6 +86,12 @@ export function createMetrics(): Telemetry & { readonly registry: Registry; bind
     registers,
   })
   const entries = new Counter({ name: 'signet_feed_entries_total', help: 'Revocation entries sent on the feed.', registers })
+  const carried = new Counter({
+    name: 'signet_feed_carried_total',
+    help: 'Batches of the feed published on NATS, by what became of them.',
+    labelNames: ['outcome'],
+    registers,
+  })
   const answered = new Histogram({
     name: 'signet_http_request_seconds',
     help: 'Time to answer a request.',
@@ -103,6 +111,7 @@ export function createMetrics(): Telemetry & { readonly registry: Registry; bind
       propagation.observe(seconds)
     },
     learned: (by, seconds) => learned.observe({ by }, seconds),
+    carried: (outcome) => carried.inc({ outcome }),
     answered: (route, method, status, seconds) => answered.observe({ route, method, status }, seconds),
     signedIn: (outcome) => signedIn.inc({ outcome }),
     bind: (gauges) => {
