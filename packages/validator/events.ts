@@ -1,5 +1,6 @@
 /** What a validator tells its host as it happens. Listeners are called in turn; one that throws hurts nobody else. */
 import type { Deny, Freshness } from '@signet/kernel/verdict.ts'
+import type { NatsFallback } from './feed-nats.ts'
 
 export interface ValidatorEvents {
   /** The state of knowledge changed: the moment to log, alarm, or show a banner. */
@@ -10,9 +11,14 @@ export interface ValidatorEvents {
   denied: Deny
   /** The key set of an issuer changed. */
   keys: { readonly issuer: string; readonly kids: readonly string[] }
+  /** What brings revocations changed hands; `why` when NATS gave it up. */
+  source: { readonly from: FeedSource; readonly to: FeedSource; readonly why?: NatsFallback }
   /** Something of ours does not work at present and is being tried again. `what` is stable. */
   trouble: { readonly what: TroubleKind; readonly cause: unknown }
 }
+
+/** By what way revocations come: server-sent events, NATS, or the process itself (`KnowledgeSource`). */
+export type FeedSource = 'sse' | 'nats' | 'process'
 
 export type TroubleKind =
   | 'discovery'
@@ -21,6 +27,7 @@ export type TroubleKind =
   | 'feed_head'
   | 'feed_stream'
   | 'feed_snapshot'
+  | 'feed_nats'
   | 'cache_file'
   | 'replay'
   | 'listener'

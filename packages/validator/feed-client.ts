@@ -5,14 +5,16 @@
 
 import { toBase64Url } from '@signet/kernel/bytes.ts'
 import { RECORD_BYTES, SNAPSHOT_MEDIA_TYPE } from '@signet/kernel/feed.ts'
-import type { RevocationView } from '@signet/kernel/revocation-view.ts'
+import type { BatchOutcome, Position, RevocationView } from '@signet/kernel/revocation-view.ts'
 import { epochSeconds, type Surroundings } from '@signet/kernel/surroundings.ts'
 import type { Discovery, FeedEndpoints } from './discovery.ts'
-import type { TroubleKind } from './events.ts'
+import type { FeedSource, TroubleKind, ValidatorEvents } from './events.ts'
 import { type FeedTrust, MAX_BATCH_CHARS, readBatch, readHead, readSnapshot } from './feed-messages.ts'
+import { NATS_PROBE_MS, NatsFeed } from './feed-nats.ts'
 import type { FeedToken } from './feed-token.ts'
 import type { FreshnessProof } from './freshness.ts'
 import { fetchWhole, type HttpResponse, HttpTrouble, type Transport } from './http.ts'
+import type { NatsFeedOptions } from './options.ts'
 import { Backoff, Pause } from './pace.ts'
 import { readEvents } from './sse.ts'
 import { VERSION } from './version.ts'
@@ -31,6 +33,9 @@ export interface FeedParts {
   readonly tightestMs: number
   readonly validatorId: string
   readonly maxEntries: number
+  /** Where the feed comes by NATS too; undefined where it does not. */
+  readonly nats: NatsFeedOptions | undefined
+  onSource(event: ValidatorEvents['source']): void
   onRevoked(event: { entries: number; seq: number; delayMs: number | undefined }): void
   onTrouble(what: TroubleKind, cause: unknown): void
   /** Something was proven or applied. */
@@ -57,8 +62,15 @@ const FORGET_MS = 1000
 /** A sixteenth of the table each second: an entry is forgotten within 16 s, and no call takes long. */
 const FORGET_SHARE = 1 / 16
 
+export interface FeedStats {
+  readonly streams: number
+  readonly resyncs: number
+  readonly source: FeedSource
+  readonly fallbacks: number
+}
+
 /** What ended a stream: the next one begins at the position, after the snapshot if that is needed. */
-type StreamEnd = 'ended' | 'reset' | 'gap' | 'other_epoch' | 'poisoned' | 'full' | 'silent' | 'lagging' | 'closed'
+type StreamEnd = 'ended' | 'reset' | 'gap' | 'other_epoch' | 'poisoned' | 'full' | 'silent' | 'lagging' | 'handed_over' | 'closed'
 
 export class FeedClient {
   private readonly parts: FeedParts
@@ -79,8 +91,9 @@ export class FeedClient {
   private probedAt = Number.NEGATIVE_INFINITY
   private savedReports = MAX_SAVED_REPORTS
   private stopReporting: (() => void) | undefined
-  streams = 0
-  resyncs = 0
+  private readonly nats: NatsFeed | undefined
+  private streams = 0
+  private resyncs = 0
 
   constructor(parts: FeedParts) {
     this.parts = parts
@@ -88,20 +101,29 @@ export class FeedClient {
     this.probePause = new Pause(timers, this.abort.signal)
     this.followPause = new Pause(timers, this.abort.signal)
     this.backoff = new Backoff(chance, BACKOFF_MOST_MS)
-    this.probeEveryMs = Math.max(PROBE_LEAST_MS, Math.min(PROBE_MOST_MS, parts.tightestMs / 4))
+    const most = parts.nats === undefined ? PROBE_MOST_MS : NATS_PROBE_MS
+    this.probeEveryMs = Math.max(PROBE_LEAST_MS, Math.min(most, parts.tightestMs / 4))
     this.probeTimeoutMs = this.leastTimeoutMs
+    this.nats = parts.nats === undefined ? undefined : this.createNats(parts.nats)
   }
 
   start(): void {
     void this.probeForEver()
     void this.followForEver()
+    void this.nats?.start()
     this.forgetLater()
   }
 
   close(): void {
     this.abort.abort()
+    this.nats?.close()
     this.stopForgetting?.()
     this.stopReporting?.()
+  }
+
+  stats(): FeedStats {
+    const { streams, resyncs, nats } = this
+    return { streams, resyncs, source: nats?.leads === true ? 'nats' : 'sse', fallbacks: nats?.fallbacks ?? 0 }
   }
 
   private get leastTimeoutMs(): number {
@@ -182,6 +204,8 @@ export class FeedClient {
 
   /** The authority has more, and the stream brings nothing: whatever sits between is stuck. */
   private suspectStream(epoch: string): void {
+    const { freshness } = this.parts
+    if (freshness.lagMs(epoch) > 0) this.nats?.expectMore(() => freshness.lagMs(epoch) > 0)
     const patienceMs = Math.max(1000, this.parts.tightestMs / 2)
     const idleMs = this.parts.surroundings.clock.monotonic() - this.progressAt
     if (idleMs > patienceMs && this.parts.freshness.lagMs(epoch) > patienceMs) this.stopStream?.('lagging')
@@ -196,7 +220,7 @@ export class FeedClient {
       try {
         if (view.position === undefined || this.wantsSnapshot) await this.takeSnapshot()
         what = 'feed_stream'
-        const end = await this.readStream()
+        const end = this.nats?.leads === true ? await this.nats.untilItFails() : await this.readStream()
         if (end === 'reset' || end === 'other_epoch') {
           this.presentEpoch = undefined // Somebody says so; a probe of our own must.
           this.resync(end)
@@ -214,6 +238,7 @@ export class FeedClient {
   private resync(why: StreamEnd): void {
     if (!this.wantsSnapshot) this.resyncs++
     this.wantsSnapshot = true
+    this.nats?.fall('resync')
     this.stopStream?.(why)
     this.probePause.wake()
   }
@@ -236,7 +261,7 @@ export class FeedClient {
   }
 
   private async readStream(): Promise<StreamEnd> {
-    const { view, trust, surroundings, skewMs } = this.parts
+    const { view, surroundings } = this.parts
     const feed = await this.endpoints()
     const { position } = view
     if (position === undefined) return 'reset'
@@ -258,6 +283,7 @@ export class FeedClient {
     const openedAt = surroundings.clock.monotonic()
     this.progressAt = openedAt
     this.stopStream = stopWith
+    if (this.nats?.leads === true) stopWith('handed_over') // While we connected.
     const watch = this.silenceWatch(() => stopWith('silent'))
     try {
       await readEvents(response.body, MAX_BATCH_CHARS, {
@@ -268,12 +294,8 @@ export class FeedClient {
         onEvent: async (event) => {
           if (event.name === 'reset') return stopWith('reset')
           if (event.name !== 'batch' || end !== 'ended') return
-          const { batch, atMs } = await readBatch(event.data, trust)
-          const nowMs = surroundings.clock.now()
-          const outcome = view.applyBatch(batch, { nowMs, guardMs: feed.guardMs + skewMs })
-          if (outcome === 'applied') {
-            this.applied({ entries: batch.entries.length, delayMs: atMs === undefined ? undefined : Math.max(0, nowMs - atMs) })
-          } else if (outcome !== 'duplicate') stopWith(outcome)
+          const { outcome } = await this.takeBatch(event.data, feed)
+          if (outcome !== 'applied' && outcome !== 'duplicate') stopWith(outcome)
         },
       })
     } catch (cause) {
@@ -286,11 +308,46 @@ export class FeedClient {
     return end
   }
 
+  /** Whoever brought it. */
+  private async takeBatch(jws: string, feed: FeedEndpoints): Promise<{ outcome: BatchOutcome; end: Position }> {
+    const { view, trust, surroundings, skewMs } = this.parts
+    const { batch, atMs } = await readBatch(jws, trust)
+    const nowMs = surroundings.clock.now()
+    const outcome = view.applyBatch(batch, { nowMs, guardMs: feed.guardMs + skewMs })
+    if (outcome === 'applied') {
+      this.applied({ entries: batch.entries.length, delayMs: atMs === undefined ? undefined : Math.max(0, nowMs - atMs) })
+    }
+    return { outcome, end: { epoch: batch.epoch, seq: batch.to } }
+  }
+
+  // ── NATS ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+  private createNats(options: NatsFeedOptions): NatsFeed {
+    const { trust, surroundings, view, onSource, onTrouble } = this.parts
+    return new NatsFeed({
+      options,
+      issuer: trust.issuer,
+      surroundings,
+      view,
+      take: async (jws) => this.takeBatch(jws, await this.endpoints()),
+      onTrouble: (cause) => onTrouble('feed_nats', cause),
+      onLead: (leads, why) => {
+        if (leads) {
+          this.stopStream?.('handed_over')
+          return onSource({ from: 'sse', to: 'nats' })
+        }
+        this.backoff.reset()
+        onSource({ from: 'nats', to: 'sse', ...(why === undefined ? {} : { why }) })
+      },
+    })
+  }
+
   private applied(what: { entries: number; delayMs: number | undefined }): void {
     const { view, freshness, surroundings, onRevoked, onProgress } = this.parts
     this.progressAt = surroundings.clock.monotonic()
     this.backoff.reset()
     freshness.applied(view.position)
+    this.nats?.consider()
     if (what.entries > 0) onRevoked({ ...what, seq: view.position?.seq ?? 0 })
     if (what.entries > 0) this.reportSoon()
     onProgress()

@@ -9,7 +9,7 @@ import { createKeyer, isRevoked } from '@signet/kernel/token-keys.ts'
 import { createDiscovery, type Discovery } from './discovery.ts'
 import { readCacheFile, writeCacheFile } from './disk-cache.ts'
 import type { Events, TroubleKind, ValidatorEvents } from './events.ts'
-import { FeedClient } from './feed-client.ts'
+import { FeedClient, type FeedStats } from './feed-client.ts'
 import { createFeedToken } from './feed-token.ts'
 import { FreshnessProof } from './freshness.ts'
 import { fetchTransport, nodeTransport, type Transport } from './http.ts'
@@ -35,7 +35,7 @@ export interface Knowledge {
   onProgress: () => void
   start(): Promise<void>
   close(): Promise<void>
-  feedStats(): { readonly streams: number; readonly resyncs: number }
+  feedStats(): FeedStats
 }
 
 export interface KnowledgeParts {
@@ -197,6 +197,8 @@ class NetworkKnowledge extends Issuers implements Knowledge {
       tightestMs: parts.tightestMs,
       validatorId: options.validatorId ?? toBase64Url(surroundings.chance.bytes(12)),
       maxEntries: settings.maxRevocations,
+      nats: options.feed?.nats,
+      onSource: (event) => parts.events.emit('source', event),
       onRevoked: (event) => parts.events.emit('revoked', event),
       onTrouble: parts.trouble,
       onProgress: () => this.onProgress(),
@@ -211,8 +213,8 @@ class NetworkKnowledge extends Issuers implements Knowledge {
   hasKeys(): boolean {
     return this.own.size > 0
   }
-  feedStats(): { streams: number; resyncs: number } {
-    return { streams: this.feed.streams, resyncs: this.feed.resyncs }
+  feedStats(): FeedStats {
+    return this.feed.stats()
   }
 
   override async seek(issuer: string, kid: string | undefined, alg: Algorithm): Promise<'found' | 'absent' | 'unsure'> {
@@ -321,8 +323,8 @@ class SourceKnowledge extends Issuers implements Knowledge {
   hasKeys(): boolean {
     return true
   }
-  feedStats(): { streams: number; resyncs: number } {
-    return { streams: 0, resyncs: 0 }
+  feedStats(): FeedStats {
+    return { streams: 0, resyncs: 0, source: 'process', fallbacks: 0 }
   }
   async start(): Promise<void> {
     await Promise.all([...this.sets.values()].map(({ jwks }) => jwks.start()))

@@ -1,5 +1,6 @@
 /** What a validator may be told, and its check: a mistake in the options is found at start, in words, not at the first token. */
 import type { KeyObject } from 'node:crypto'
+import { natsServersProblem } from '@signet/kernel/nats.ts'
 import type { RevocationView } from '@signet/kernel/revocation-view.ts'
 import type { Surroundings } from '@signet/kernel/surroundings.ts'
 import type { Proof } from './dpop.ts'
@@ -17,6 +18,11 @@ export interface ValidatorOptions {
   readonly audience: string | readonly string[]
   /** How to read the revocation feed, unless the authority leaves it open: a client with the scope `signet:feed`. */
   readonly feedCredentials?: FeedCredentials
+  /** How the feed comes, beside the way over HTTP that every validator has. */
+  readonly feed?: {
+    /** By NATS, from where the authority's nodes carry it (docs/operating.md, "NATS"). Needs the package `@nats-io/transport-node`. */
+    readonly nats?: NatsFeedOptions
+  }
   /**
    * Which scopes give which permission, and what each can bear. Unless given, every scope is a permission of its own name. With
    * a map, a scope it does not name gives nothing.
@@ -75,6 +81,17 @@ export interface DpopOptions {
   readonly replayCapacity?: number
   /** How old a proof may be, where nonces are off. Seconds; 60 unless given. */
   readonly maxAgeSeconds?: number
+}
+
+export interface NatsFeedOptions {
+  /** `tls://HOST:PORT`, one or several; `nats://` on this machine only. */
+  readonly servers: string | readonly string[]
+  /** The text of a NATS credentials file, an nkey seed, or `USER:PASSWORD`; a function is asked at each connection. */
+  readonly credentials?: string | (() => string)
+  /** The certificate authority of the servers, in PEM; the machine's own unless given. */
+  readonly ca?: string
+  /** Speak plain `nats://` over a network. Whoever is on the way reads the credentials; batches are signed and say nothing. */
+  readonly allowInsecureNats?: boolean
 }
 
 /** An issuer that is not Signet (Keycloak, Auth0, …): its tokens are judged by the same rule, from `iss`, `jti`, `sub`, `sid`, `azp`/`client_id` and `iat`. */
@@ -144,6 +161,7 @@ export function readOptions(options: ValidatorOptions): Settings {
   const audiences = texts(options.audience, 'audience')
   const skewSeconds = options.clockSkewSeconds ?? 30
   if (!(skewSeconds >= 0 && skewSeconds <= 300)) throw new TypeError('clockSkewSeconds must be between 0 and 300.')
+  if (options.feed?.nats !== undefined) checkNats(options.feed.nats)
   if (options.feedCredentials !== undefined) checkCredentials(options.feedCredentials)
   if (options.validatorId !== undefined && !/^[\x21-\x7e]{1,128}$/.test(options.validatorId)) {
     throw new TypeError('validatorId must be 1 to 128 printable characters without spaces.')
@@ -191,6 +209,20 @@ function readForeign(
     algorithms,
     types: foreign.types,
     maxTokenSeconds,
+  }
+}
+
+function checkNats({ servers, credentials, ca, allowInsecureNats }: NatsFeedOptions): void {
+  const problem = natsServersProblem(texts(servers, 'feed.nats.servers'), allowInsecureNats === true)
+  if (problem !== undefined) {
+    throw new TypeError(`feed.nats.servers ${problem}${/plain/.test(problem) ? "; 'allowInsecureNats: true' allows it" : ''}.`)
+  }
+  for (const [name, value] of Object.entries({ credentials, ca })) {
+    const isRight =
+      value === undefined ||
+      (typeof value === 'string' && value !== '') ||
+      (name === 'credentials' && typeof value === 'function')
+    if (!isRight) throw new TypeError(`feed.nats.${name} must be a text.`)
   }
 }
 

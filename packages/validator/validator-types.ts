@@ -1,6 +1,6 @@
 /** What a validator can be asked. */
 import type { DenyReason, Freshness, Verdict } from '@signet/kernel/verdict.ts'
-import type { Events, ValidatorEvents } from './events.ts'
+import type { Events, FeedSource, ValidatorEvents } from './events.ts'
 import type { ProtectedResourceMetadata } from './metadata.ts'
 import type { RequestLike, TokenContext } from './request.ts'
 import type { TokenEnd } from './watches.ts'
@@ -62,4 +62,7 @@ export interface ValidatorStats {
   /** Streams opened, and times the place in the log was lost. */
   readonly streams: number
   readonly resyncs: number
+  /** By what way revocations come at present, and how often NATS gave it up. */
+  readonly source: FeedSource
+  readonly fallbacks: number
 }

@@ -59,7 +59,9 @@ function suite(nats: TestNats): void {
       bus: { engine: 'nats', servers: [nats.url], credentialsFile: undefined, caFile: undefined },
     } as const
     const { close, ...buses } =
-      how === 'with NATS' ? await openBus(config, surroundings, log) : { bus: createInProcessBus(surroundings), close: async () => {} }
+      how === 'with NATS'
+        ? await openBus(config, surroundings, log)
+        : { bus: createInProcessBus(surroundings), close: async () => {} }
     const authority = await startTestAuthority({ issuer: ISSUER, store, masterKey, ...buses })
     let stopped: Promise<void> | undefined
     const stop = () => {
