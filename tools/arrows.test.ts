@@ -102,6 +102,11 @@ const ARROWS: readonly [file: string, may: readonly string[], mayNot: readonly s
     ['../store/store.ts', '../grants/target.ts', '../signin/username.ts', '../tokens/api-key.ts'],
     ['../store/sqlite.ts', '../http/form.ts', '../telemetry/log.ts', '@signet/api/schema.ts', '@signet/bus/bus.ts'],
   ],
+  [
+    'packages/authority/regions/x.ts',
+    ['../store/store.ts', '../revocation/standing.ts', '../keys/key-ring.ts', '@signet/bus/bus.ts', 'zod'],
+    ['../store/sqlite.ts', '../keys/master-key.ts', '../http/form.ts', '@signet/bus/postgres.ts', 'pg'],
+  ],
   ['packages/authority/telemetry/x.ts', ['@signet/kernel/ids.ts', 'pino'], ['../store/store.ts', '../http/health.ts']],
   [
     'packages/authority/http/x.ts',

@@ -21,11 +21,14 @@ import { createStep } from './http/oauth/step.ts'
 import { createAdminAccess, createOwnValidator, requireToken } from './http/protected.ts'
 import { createHttpServer } from './http/server.ts'
 import { composeSignin } from './http/signin/compose-signin.ts'
+import { openPublicPart } from './keys/key-record.ts'
 import { type KeyRing, openKeyRing } from './keys/key-ring.ts'
 import { loadMasterKey, type MasterKey } from './keys/master-key.ts'
 import { openBus } from './open-bus.ts'
 import { policyVersion } from './policy/load-settings.ts'
 import { guardMilliseconds, type PolicySettings } from './policy/settings.ts'
+import { readKeys } from './regions/link-messages.ts'
+import { openRegions, type RegionConfig } from './regions/regions.ts'
 import { openFeed } from './revocation/feed.ts'
 import type { CarrierStream } from './revocation/feed-carrier.ts'
 import { openFleetHearing } from './revocation/fleet.ts'
@@ -74,7 +77,9 @@ export async function composeAuthority(config: Config, outside: Outside): Promis
     if (outside.store === undefined) closing.add(() => store.close())
     const { close, ...buses } = await openBus(config, surroundings, log)
     closing.add(close)
+    const { region } = config
     const node = await assemble({
+      region,
       issuer,
       settings,
       store,
@@ -120,6 +125,7 @@ export interface Foundation {
   readonly trustedProxies: number
   /** A validator that was not seen for so long is forgotten. */
   readonly fleetMemorySeconds: number
+  readonly region?: RegionConfig | undefined
 }
 
 /** Everything between the store and the door, not yet listening. The caller closes what it gave. */
@@ -130,7 +136,8 @@ export async function assemble(foundation: Foundation) {
   const metrics = createMetrics()
   const closing = createClosing()
   try {
-    const keys = await openKeyRing({ store, master, clock, chance, settings })
+    const peerKeys = async () => (await store.peers.all()).flatMap((peer) => readKeys(peer.keys))
+    const keys = await openKeyRing({ store, master, clock, chance, settings, ...(foundation.region && { peerKeys }) })
     bus.subscribe('keys', () => void keys.refresh().catch(() => {}))
 
     // What was taken back, and taking back.
@@ -149,12 +156,29 @@ export async function assemble(foundation: Foundation) {
     closing.add(() => revoker.close())
     const retirement = openRetirement(common)
     closing.add(() => retirement.close())
+    const { region } = foundation
+    const regions =
+      region &&
+      (await openRegions(region, {
+        ...common,
+        registry,
+        keys,
+        surroundings,
+        opens: (key) => openPublicPart(master, key) !== undefined,
+        observe: {
+          lost: (name, cause) => log.warn({ region: name, err: cause }, 'another region cannot be followed'),
+          found: (name) => log.info({ region: name }, 'the other region is followed again'),
+          takenOver: metrics.takenOver,
+        },
+      }))
+    if (regions !== undefined) closing.add(() => regions.close())
     const livingTokens = createLivingTokens({ ...common, keys, registry })
     const identify = (token: string) => identifyToken(token, { store, keys, livingTokens })
     const triggers = createTriggers({ ...common, revoker, identify })
     const hub = openFeed({
       ...common,
       registry,
+      peersAgeMs: regions?.ageMs,
       sign: (typ, payload) => signJwt(keys.signer('feed'), { typ }, payload),
       observe: {
         fed: (entries, ms) => metrics.fedForward(entries, ms / 1000),
@@ -186,7 +210,7 @@ export async function assemble(foundation: Foundation) {
     const signin = composeSignin({ ...common, keys, revoker, triggers, catalog, signedIn: metrics.signedIn })
 
     // The door.
-    const checks = createHealthChecks({ ...common, keys, registry, hub, stopping: () => closing.begun })
+    const checks = createHealthChecks({ ...common, keys, registry, hub, regions, stopping: () => closing.begun })
     const health = { checks, metrics: metrics.registry }
     const shared = { ...common, keys, registry, livingTokens, revoker, policyVersion: version }
     const callers = { clients, limits: createLimits(settings, clock), step: createStep(timers) }
@@ -210,6 +234,7 @@ export async function assemble(foundation: Foundation) {
         log,
         access: createAdminAccess(validator),
       },
+      region: { regions, authorize: (request, reply) => requireToken(request, reply, validator, 'signet:region') },
       feed: {
         hub,
         fleet,
@@ -230,6 +255,7 @@ export async function assemble(foundation: Foundation) {
       closing.add(() => carrier.close())
     }
     metrics.bind({
+      regions: () => regions?.status() ?? [],
       busLinked: () => bus.linked(),
       feedReaders: () => hub.readers,
       stalenessMs: () => registry.ageMs(),
@@ -238,7 +264,7 @@ export async function assemble(foundation: Foundation) {
       storeQueue: async () => (await store.health()).queued,
       keyAgeSeconds: () => epochSeconds(clock.now()) - (activeSince(keys) ?? 0),
     })
-    return { app, keys, mint, registry, revoker, triggers, hub, validator, health, close: closing.run }
+    return { app, keys, regions, mint, registry, revoker, triggers, hub, validator, health, close: closing.run }
   } catch (error) {
     await closing.run().catch(() => {})
     throw error

@@ -140,6 +140,27 @@ describe('configuration', () => {
     assert.equal(loadConfig({ issuer: 'https://auth.example/' }, {}).issuer, 'https://auth.example')
   })
 
+  it('takes other regions with names of their own, over https, and their secrets from files that others cannot read', () => {
+    const secret = fileWith('a secret of a link\n')
+    chmodSync(secret, 0o600)
+    const peer = { name: 'west', url: 'https://west.example', clientId: 'region-east', clientSecretFile: secret }
+    const load = (region: unknown) => loadConfig({ config: fileWith({ region }) }, {})
+    const { region } = load({ name: 'east', peers: [peer] })
+    assert.deepEqual(
+      [region?.peers[0]?.clientSecret.reveal(), region?.insecureIgnorePeerStaleness],
+      ['a secret of a link', false],
+    )
+    assert.equal(JSON.stringify(region).includes('a secret'), false)
+    const problem = (peers: unknown, name = 'east') => problemOf(() => load({ name, peers }))
+    assert.match(problem([peer], 'west'), /a name of its own/)
+    assert.match(problem([{ ...peer, url: 'http://west.example' }]), /plain http is for loopback only/)
+    assert.match(problem([{ ...peer, url: 'https://west.example/auth' }]), /must be an origin/)
+    assert.match(problem([{ ...peer, clientSecretFile: '/nonexistent/secret' }]), /not found/)
+    chmodSync(secret, 0o644)
+    assert.match(problem([peer]), /clientSecretFile/)
+    assert.match(problem([], 'East'), /lower-case/)
+  })
+
   it('gives every policy a version that changes with any setting', () => {
     const a = loadConfig({}, {}).settings
     assert.equal(policyVersion(a, sha256), policyVersion({ ...a }, sha256))

@@ -5,9 +5,12 @@
 import { readFileSync, statSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import { natsServersProblem } from '@signet/kernel/nats.ts'
+import { Secret } from '@signet/kernel/secret.ts'
 import { z } from 'zod'
 import { loadSettings } from './policy/load-settings.ts'
 import type { PolicySettings } from './policy/settings.ts'
+import { REGION_NAME } from './regions/link-messages.ts'
+import type { RegionConfig } from './regions/regions.ts'
 
 export interface Config {
   /** The issuer identifier (RFC 8414 §2): https, or http on loopback. No trailing slash. */
@@ -23,6 +26,8 @@ export interface Config {
   /** How nodes wake each other; on NATS, the feed is carried to validators too. */
   readonly bus: BusConfig
   readonly masterKeyFile: string
+  /** Where there are several regions: this one's name, and how to reach the others. */
+  readonly region?: RegionConfig | undefined
   /** How many reverse proxies in front may be believed about the client's address. */
   readonly trustedProxies: number
   /** A validator that was not seen for so long is forgotten. */
@@ -59,6 +64,8 @@ const SOURCES = [
 
 const address = z.string().regex(/^(\[[0-9a-f:]+\]|[^:\s]+):\d{1,5}$/i, 'must be HOST:PORT, such as 127.0.0.1:4800')
 
+const regionName = z.string().regex(REGION_NAME, 'must be 1 to 32 lower-case letters, digits and hyphens')
+
 const schema = z.strictObject({
   issuer: z.url({ protocol: /^https?$/ }).optional(),
   listen: address.default('127.0.0.1:4800'),
@@ -75,6 +82,26 @@ const schema = z.strictObject({
   /** Says in so many words that plain TCP to a NATS server over a network is wanted: who is on the way reads the credentials. */
   insecurePlainBus: z.boolean().default(false),
   masterKeyFile: z.string().min(1).optional(),
+  region: z
+    .strictObject({
+      name: regionName,
+      peers: z
+        .array(
+          z.strictObject({
+            name: regionName,
+            url: z.url({ protocol: /^https?$/ }),
+            clientId: z.string().min(1),
+            clientSecretFile: z.string().min(1),
+          }),
+        )
+        .min(1)
+        .max(8),
+      /** Says in so many words that what is revoked in another region may be accepted here for as long as the link to it is cut. */
+      insecureIgnorePeerStaleness: z.boolean().default(false),
+      /** Says in so many words that plain http to another region over a network is wanted. */
+      insecureHttpPeers: z.boolean().default(false),
+    })
+    .optional(),
   trustedProxies: z.coerce.number().int().min(0).max(10).default(0),
   fleetMemorySeconds: z.coerce
     .number()
@@ -132,6 +159,7 @@ function build(given: z.infer<typeof schema>): Config {
     )
   }
   const bus = busOf(given, problems)
+  const region = regionOf(given, problems)
   let settings: PolicySettings | undefined
   try {
     settings = loadSettings(given.policy)
@@ -152,11 +180,31 @@ function build(given: z.infer<typeof schema>): Config {
         : { engine: 'postgres', url: given.database },
     bus,
     masterKeyFile: given.masterKeyFile ?? join(stateDirectory, 'master.key'),
+    region,
     trustedProxies: given.trustedProxies,
     fleetMemorySeconds: given.fleetMemorySeconds,
     logLevel: given.logLevel,
     settings,
   }
+}
+
+function regionOf({ region }: z.infer<typeof schema>, problems: string[]): RegionConfig | undefined {
+  if (region === undefined) return undefined
+  const names = [region.name, ...region.peers.map(({ name }) => name)]
+  if (new Set(names).size < names.length) problems.push('region: every region needs a name of its own')
+  const peers = region.peers.map(({ name, url: text, clientId, clientSecretFile }) => {
+    const url = new URL(text)
+    if (url.pathname !== '/' || url.search !== '' || url.username !== '') problems.push(`region ${name}: url must be an origin`)
+    if (url.protocol === 'http:' && !isLoopback(url.hostname) && !region.insecureHttpPeers) {
+      problems.push(`region ${name}: plain http is for loopback only; use https, or set insecureHttpPeers to true if you mean it`)
+    }
+    const before = problems.length
+    checkFile(`region ${name}: clientSecretFile`, clientSecretFile, problems, 'private')
+    const secret = problems.length > before ? '' : readFileSync(clientSecretFile, 'utf8').trim()
+    if (problems.length === before && secret === '') problems.push(`region ${name}: clientSecretFile is empty`)
+    return { name, url: url.origin, clientId, clientSecret: new Secret(secret) }
+  })
+  return { name: region.name, peers, insecureIgnorePeerStaleness: region.insecureIgnorePeerStaleness }
 }
 
 function busOf(given: z.infer<typeof schema>, problems: string[]): BusConfig {

@@ -3,6 +3,8 @@ import { type Clock, epochSeconds } from '@signet/kernel/surroundings.ts'
 import type { Check } from './http/health.ts'
 import type { KeyRing } from './keys/key-ring.ts'
 import type { PolicySettings } from './policy/settings.ts'
+import type { PeerStatus } from './regions/follow-peer.ts'
+import type { Regions } from './regions/regions.ts'
 import type { FeedHub } from './revocation/feed.ts'
 import type { Registry } from './revocation/registry.ts'
 import type { Store } from './store/store.ts'
@@ -14,6 +16,7 @@ export interface HealthCheckParts {
   readonly hub: Pick<FeedHub, 'readers'>
   readonly settings: PolicySettings
   readonly clock: Clock
+  readonly regions?: Pick<Regions, 'status'> | undefined
   stopping(): boolean
 }
 
@@ -25,6 +28,7 @@ export function createHealthChecks(parts: HealthCheckParts): () => Promise<reado
     checkRegistry(parts),
     checkClock(parts),
     { name: 'feed', state: 'ok', value: parts.hub.readers },
+    ...(parts.regions?.status() ?? []).map(checkRegion),
   ]
 }
 
@@ -93,4 +97,16 @@ function checkClock({ registry, settings }: HealthCheckParts): Check {
     }
   }
   return { name: 'clock', state: 'ok', ...(offsetMs === undefined ? {} : { value: Math.round(offsetMs) }) }
+}
+
+/** Validators of ours say so in their staleness by then, and give up what can't bear it. */
+const OLD_REGION_MS = 5000
+
+/** A region that is away is no reason to send this one's users to it. */
+function checkRegion({ name, ageMs, problem }: PeerStatus): Check {
+  const check = `region ${name}`
+  const value = Number.isFinite(ageMs) ? Math.round(ageMs) : 'never'
+  if (problem === undefined && ageMs <= OLD_REGION_MS) return { name: check, state: 'ok', value }
+  const detail = `what is revoked there is not known here (${problem ?? 'no whole answer lately'}): see docs/regions.md`
+  return { name: check, state: 'warn', detail, value }
 }

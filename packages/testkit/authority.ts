@@ -9,6 +9,8 @@ import { type CodeRequest, issueCode } from '@signet/authority/grants/code.ts'
 import type { KeyRing } from '@signet/authority/keys/key-ring.ts'
 import { MasterKey } from '@signet/authority/keys/master-key.ts'
 import { defaultSettings, type PolicySettings } from '@signet/authority/policy/settings.ts'
+import type { RegionConfig, Regions } from '@signet/authority/regions/regions.ts'
+import type { FeedHub } from '@signet/authority/revocation/feed.ts'
 import type { CarrierStream } from '@signet/authority/revocation/feed-carrier.ts'
 import type { Registry } from '@signet/authority/revocation/registry.ts'
 import type { Revoker } from '@signet/authority/revocation/revoke.ts'
@@ -45,6 +47,9 @@ export interface TestAuthorityOptions {
   readonly logLevel?: string
   /** The master key's 32 bytes, to open a store again; default: fresh. */
   readonly masterKey?: Uint8Array
+  /** Default: one that was free a moment ago. */
+  readonly port?: number
+  readonly region?: RegionConfig
 }
 
 export interface TestAuthority {
@@ -53,6 +58,8 @@ export interface TestAuthority {
   readonly app: FastifyInstance
   readonly store: Store
   readonly keys: KeyRing
+  readonly regions: Regions | undefined
+  readonly hub: FeedHub
   readonly mint: Mint
   readonly registry: Registry
   readonly revoker: Revoker
@@ -107,7 +114,7 @@ export async function startTestAuthority(options: TestAuthorityOptions = {}): Pr
   const surroundings = options.surroundings ?? realSurroundings()
   const { clock, chance, timers } = surroundings
   const settings: PolicySettings = { ...defaultSettings, ...options.settings }
-  const port = await freePort()
+  const port = options.port ?? (await freePort())
   const url = `http://localhost:${port}`
   const issuer = options.issuer ?? url
   const store = options.store ?? (await openSqliteStore({ path: ':memory:', surroundings }))
@@ -124,17 +131,20 @@ export async function startTestAuthority(options: TestAuthorityOptions = {}): Pr
     stateDirectory: '.',
     trustedProxies: 0,
     fleetMemorySeconds: 3600,
+    region: options.region,
   })
   await node.app.listen({ host: 'localhost', port })
 
   const nowAt = () => epochSeconds(clock.now())
-  const { app, keys, mint, registry, revoker, triggers } = node
+  const { app, keys, regions, mint, registry, revoker, triggers, hub } = node
   return {
     issuer,
     url,
     app,
     store,
     keys,
+    regions,
+    hub,
     mint,
     registry,
     revoker,
@@ -290,7 +300,7 @@ async function postForm(url: string, form: Form, headers: Record<string, string>
 }
 
 /** A port that was free a moment ago. */
-async function freePort(): Promise<number> {
+export async function freePort(): Promise<number> {
   const probe = createServer()
   await new Promise<void>((resolve, reject) => {
     probe.once('error', reject)

@@ -25,6 +25,7 @@ export const AUDIT_EVENT_TYPES = [
   'revocation.made',
   'suspension.made',
   'suspension.lifted',
+  'region.revocations_taken_over',
   'refresh.reuse_detected',
   'leak.reported',
   'key.created',

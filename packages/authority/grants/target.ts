@@ -137,6 +137,7 @@ export const OWN_SCOPES: ResourceRecord['scopes'] = [
   { name: 'signet:revoke', description: 'Revoke and suspend' },
   { name: 'signet:keys', description: 'Rotate signing keys' },
   { name: 'signet:feed', description: 'Read the revocation feed' },
+  { name: 'signet:region', description: 'Follow this region as another of the same issuer' },
   { name: 'signet:account', description: 'Manage your account' },
 ]
 

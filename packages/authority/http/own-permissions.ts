@@ -6,4 +6,5 @@ export const OWN_PERMISSIONS: PermissionMap = {
   ...ADMIN_PERMISSIONS,
   openid: {},
   'signet:feed': { scopes: ['signet:feed', 'signet:admin'] },
+  'signet:region': {},
 }

@@ -15,6 +15,7 @@ import type { RefreshRefusal } from '../tokens/family.ts'
 import type { FeedReason } from './feed.ts'
 import type { FormProblem } from './form.ts'
 import { Denied } from './protected.ts'
+import type { RegionReason } from './region.ts'
 
 /** What goes on the wire: RFC 6749 §5.2 with a stable reason and the action to take. */
 export interface Problem {
@@ -60,6 +61,7 @@ type Reason =
   | RefreshRefusal
   | RevocationReason
   | FeedReason
+  | RegionReason
 
 /** The answer to anything that was thrown. */
 export function answerTo(error: unknown): Answer {
@@ -257,6 +259,8 @@ const REASONS: Readonly<Record<Reason, Told>> = {
   token_of_another_client: { description: 'The token was issued to another client.' },
   introspection_not_allowed: { description: 'The client may not introspect tokens.' },
 
+  unknown_region: { description: 'This region does not know a region of that name.' },
+  malformed_region_place: { description: 'The place in the log is malformed.' },
   malformed_probe: { description: 'The probe must be 16 to 128 characters of base64url.' },
   malformed_validator: { description: 'The name of the validator is malformed.' },
   malformed_staleness: { description: 'The staleness is not a whole number of milliseconds.' },

@@ -9,6 +9,7 @@ import { type IntrospectParts, introspectRoute } from './oauth/introspect.ts'
 import { type RevokeParts, revokeRoutes } from './oauth/revoke.ts'
 import { type TokenParts, tokenRoute } from './oauth/token.ts'
 import { type UserinfoParts, userinfoRoutes } from './oauth/userinfo.ts'
+import { type RegionRouteParts, regionRoutes } from './region.ts'
 import { signinRoutes } from './signin/routes.ts'
 
 type OAuthParts = TokenParts & IntrospectParts & RevokeParts & UserinfoParts & DiscoveryParts
@@ -18,6 +19,7 @@ export interface RouteParts {
   readonly signin: Parameters<typeof signinRoutes>[1]
   readonly admin: AdminRouteParts
   readonly feed: FeedRouteParts
+  readonly region: RegionRouteParts
   readonly health: HealthParts
 }
 
@@ -34,4 +36,5 @@ export function routes(app: FastifyInstance, parts: RouteParts): void {
   app.register(async (door) => signinRoutes(door, parts.signin)) // /authorize /signin /consent /setup /logout /account
   app.register(async (door) => adminRoutes(door, parts.admin)) //   /admin/v1/…
   app.register(async (door) => feedRoutes(door, parts.feed)) //     /feed/…
+  app.register(async (door) => regionRoutes(door, parts.region)) // /region/…
 }

@@ -112,7 +112,16 @@ function openPrivatePart(master: MasterKey, record: KeyRecord): OpenedKey | unde
   return { record, publicKey, publicJwk: publicJwkOf(publicKey), signing }
 }
 
-function openPublicPart(master: MasterKey, record: KeyRecord): OpenedKey | undefined {
+/**
+ * A key as other regions may have it, in any state: its public part, taken from where it is authenticated, sealed under the master key
+ * that all regions have. So nobody who can only write to a database adds a key to theirs.
+ */
+export function publicRecord(master: MasterKey, { record, publicJwk }: OpenedKey): KeyRecord {
+  return isSpent(record.state) ? record : dropPrivatePart(master, { ...record, publicJwk: JSON.stringify(publicJwk) })
+}
+
+/** Opens a public part, of whichever state; undefined when the master key does not fit it or it was altered. */
+export function openPublicPart(master: MasterKey, record: KeyRecord): OpenedKey | undefined {
   const plain = master.open(record.wrapped, publicContext(record))
   if (plain === undefined) return undefined
   if (record.purpose === 'ring') return { record }

@@ -2,7 +2,7 @@
  * The key ring of one node: every key of the authority, opened, with the schedule that moves them on. The store holds
  * the truth; the ring is a picture of it that signs without waiting. Any number of nodes keep one ring each.
  */
-import type { KeyObject } from 'node:crypto'
+import { hash, type KeyObject } from 'node:crypto'
 import { equalBytes } from '@signet/kernel/bytes.ts'
 import { fault } from '@signet/kernel/errors.ts'
 import type { KeyId } from '@signet/kernel/ids.ts'
@@ -11,7 +11,16 @@ import type { AuditActor } from '../audit/events.ts'
 import type { PolicySettings } from '../policy/settings.ts'
 import type { KeyPurpose, KeyRecord, KeyState, Store, Tx } from '../store/store.ts'
 import { compromise, MoveLost, makeMove, materialFor } from './key-moves.ts'
-import { complaint, isSpent, type OpenedKey, openKey, type RingKey, type SigningKey } from './key-record.ts'
+import {
+  complaint,
+  isSpent,
+  type OpenedKey,
+  openKey,
+  openPublicPart,
+  publicRecord,
+  type RingKey,
+  type SigningKey,
+} from './key-record.ts'
 import { type MasterKey, MasterKeyError } from './master-key.ts'
 import {
   dueMoves,
@@ -43,13 +52,15 @@ export interface KeyRing {
   ring(version?: number): RingKey | undefined
   /** Whether that version lies ahead of what this node has read: another node made it a moment ago. */
   isAhead(ringVersion: number): boolean
-  /** RFC 7517 §5: next, active and retiring keys. The same object until the keys change. */
+  /** RFC 7517 §5: next, active and retiring keys, of other regions too. The same object until the keys change. */
   jwks(purpose: SigningPurpose): { readonly keys: readonly Readonly<Record<string, unknown>>[] }
   /** Any signing key in the store, also retired and compromised ones: look at the state before trusting it. */
   publicKey(kid: string): PublicKey | undefined
   /** When each token key begins and ends, as published in the issuer's metadata (KEY-05). */
   schedule(): readonly ScheduledKey[]
   records(): readonly KeyRecord[]
+  /** The public keys of this region for others; the digest changes when they do. */
+  publicRecords(): { readonly digest: string; readonly records: readonly KeyRecord[] }
   /** Reads the store again. Throws what the store throws; the picture stays as it was. */
   refresh(): Promise<void>
   /** Makes the moves that are due, whichever node gets there first, and reads the store again. */
@@ -73,11 +84,13 @@ export interface KeyRingParts {
   readonly clock: Clock
   readonly chance: Chance
   readonly settings: PolicySettings
+  /** What other regions sign with, their public parts alone. */
+  readonly peerKeys?: (() => Promise<readonly KeyRecord[]>) | undefined
 }
 
 /** Opens the ring and makes the first keys. Throws `MasterKeyError` when the master key is not the store's: nothing may start then. */
 export async function openKeyRing(parts: KeyRingParts): Promise<KeyRing> {
-  const { store, master, clock, chance, settings } = parts
+  const { store, master, clock, chance, settings, peerKeys = async () => [] } = parts
   let picture = emptyPicture(clock)
   let reading: Promise<void> | undefined
   let queued: Promise<void> | undefined
@@ -100,6 +113,7 @@ export async function openKeyRing(parts: KeyRingParts): Promise<KeyRing> {
     publicKey: (kid) => picture.publicKeys.get(kid),
     schedule: () => picture.schedule,
     records: () => picture.records,
+    publicRecords: () => (picture.shared ??= shareKeys(picture, master)),
     refresh,
     tick: () => {
       ticking ??= tick().finally(() => {
@@ -138,8 +152,9 @@ export async function openKeyRing(parts: KeyRingParts): Promise<KeyRing> {
   async function read(): Promise<void> {
     const startedAt = { wall: clock.now(), monotonic: clock.monotonic() }
     try {
-      const [records, lives] = await Promise.all([store.keys.all(), readLives(store, settings)])
-      picture = drawPicture(records, master, picture, { settings, lives, startedAt })
+      const reading = [store.keys.all(), readLives(store, settings), peerKeys()] as const
+      const [records, lives, peerRecords] = await Promise.all(reading)
+      picture = drawPicture(records, master, picture, { settings, lives, startedAt, peerRecords })
       readFailed = false
     } catch (error) {
       readFailed = true
@@ -223,6 +238,8 @@ interface Picture {
   readonly jwks: ReadonlyMap<KeyPurpose, { readonly keys: readonly Readonly<Record<string, unknown>>[] }>
   readonly publicKeys: ReadonlyMap<string, PublicKey>
   readonly schedule: readonly ScheduledKey[]
+  /** Made when somebody asks. */
+  shared?: ReturnType<KeyRing['publicRecords']>
 }
 
 function emptyPicture(clock: Clock): Picture {
@@ -245,7 +262,12 @@ function drawPicture(
   records: readonly KeyRecord[],
   master: MasterKey,
   before: Picture,
-  now: { readonly settings: PolicySettings; readonly lives: Lives; readonly startedAt: Picture['startedAt'] },
+  now: {
+    readonly settings: PolicySettings
+    readonly lives: Lives
+    readonly startedAt: Picture['startedAt']
+    readonly peerRecords: readonly KeyRecord[]
+  },
 ): Picture {
   const opened = openAll(records, master, before)
   const active = new Map<KeyPurpose, SigningKey>()
@@ -253,8 +275,10 @@ function drawPicture(
   const publicKeys = new Map<string, PublicKey>()
   const rings = new Map<number, RingKey>()
   let activeRing: RingKey | undefined
+  // What was altered in another region's list is left out; our own keys must all open.
+  const ofPeers = now.peerRecords.flatMap((record) => openPublicPart(master, record) ?? [])
   // Oldest first, so that of two active ones, which no move makes, the newer counts.
-  for (const { record, publicKey, publicJwk, signing, ring } of opened.values()) {
+  for (const { record, publicKey, publicJwk, signing, ring } of [...ofPeers, ...opened.values()]) {
     const { id, alg, purpose, state, version } = record
     if (ring !== undefined) {
       rings.set(version, ring)
@@ -315,4 +339,18 @@ async function readLives(store: KeyRingParts['store'], settings: PolicySettings)
     tokenSeconds: Math.max(Number(token ?? 0), settings.accessTokenSeconds, settings.idTokenSeconds),
     refreshSeconds: Math.max(Number(refresh ?? 0), settings.refreshMaxSeconds, settings.refreshIdleSeconds),
   }
+}
+
+/** Sealing is new each time, so the digest goes by what matters. */
+function shareKeys({ opened }: Picture, master: MasterKey): ReturnType<KeyRing['publicRecords']> {
+  const own = [...opened.values()].filter(({ publicJwk, record }) => publicJwk !== undefined && record.purpose !== 'audit')
+  const times = own.map(({ record: { id, state, activeAt, retiringAt, retiredAt } }) => [
+    id,
+    state,
+    activeAt,
+    retiringAt,
+    retiredAt,
+  ])
+  const digest = hash('sha256', JSON.stringify(times), 'base64url').slice(0, 22)
+  return { digest, records: own.map((key) => publicRecord(master, key)) }
 }

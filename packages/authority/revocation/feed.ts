@@ -52,6 +52,8 @@ export interface FeedParts {
   readonly timers: Timers
   /** Streams open at once, at most; half of them for one owner. */
   readonly maxReaders?: number
+  /** Milliseconds that our log's knowledge of other regions is old; absent where there are none. */
+  readonly peersAgeMs?: (() => number) | undefined
   readonly observe?: FeedObserver
 }
 
@@ -80,6 +82,8 @@ const DRAIN_MS = 30_000
 /** Entries that wait for a key to sign with; when there are more, readers come back for them later. */
 const MAX_UNSIGNED = 10_000
 const SIGN_AGAIN_MS = 250
+/** Never known; JSON has no infinity. */
+const MAX_AGE_MS = Number.MAX_SAFE_INTEGER
 
 export function openFeed(parts: FeedParts): FeedHub {
   return new Feed(parts)
@@ -264,8 +268,10 @@ class Feed implements FeedHub {
   // ── Answers ──
 
   async head(probe: string): Promise<string> {
+    // Asked before the log is read: what is taken over in between may not be below this head.
+    const age_ms = Math.min(MAX_AGE_MS, Math.ceil(this.#parts.peersAgeMs?.() ?? 0))
     const { epoch, seq } = await this.#heads.read()
-    const payload: HeadPayload = { iss: this.#parts.issuer, epoch, seq, probe, age_ms: 0 }
+    const payload: HeadPayload = { iss: this.#parts.issuer, epoch, seq, probe, age_ms }
     return this.#parts.sign(HEAD_TYPE, payload)
   }
 

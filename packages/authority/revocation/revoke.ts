@@ -53,6 +53,14 @@ export function createRevoker(parts: RevokerParts): Revoker {
   const { store, settings, issuer, sha256 } = parts
   /** The largest cutoff whose commit has returned: tokens may have been issued just past it. */
   let settledMs = 0
+  /** Entries of other regions are as far ahead as their clock is; what is issued past one must be within reach of the next of ours. */
+  let takenOverMs = 0
+  const following = parts.registry.follow({
+    applied: (_epoch, entries) => {
+      for (const { origin, cutoffMs } of entries) if (origin !== undefined) takenOverMs = Math.max(takenOverMs, cutoffMs)
+    },
+    reset: () => {},
+  })
   const raising = new Map<string, Promise<RevocationReceipt>>()
   const watch = createCommitWatch<PendingReceipt>(parts.timers, (pending) => void settle(pending).catch(() => {}))
 
@@ -78,7 +86,10 @@ export function createRevoker(parts: RevokerParts): Revoker {
       checkWhy(why)
       return undoRevocations(request, why, parts)
     },
-    close: watch.close,
+    close() {
+      following.stop()
+      watch.close()
+    },
   }
 
   async function act(asked: Target, kind: Act, why: Why): Promise<RevocationReceipt> {
@@ -134,7 +145,8 @@ export function createRevoker(parts: RevokerParts): Revoker {
    */
   function nextCutoffMs(nowMs: number): number {
     const cutoffMs = nowMs + guardMsOf(settings)
-    return settledMs < cutoffMs ? cutoffMs : Math.min(settledMs + 1, cutoffMs + MAX_AHEAD_MS)
+    const settled = settledMs < cutoffMs ? cutoffMs : Math.min(settledMs + 1, cutoffMs + MAX_AHEAD_MS)
+    return takenOverMs < settled ? settled : Math.min(takenOverMs + 1, settled + settings.clockOffsetMilliseconds)
   }
 
   async function settle(pending: PendingReceipt): Promise<RevocationReceipt> {

@@ -9,6 +9,7 @@ describe('metrics', () => {
   it('are all explained in docs/metrics.md, and nothing else is', async () => {
     const metrics = createMetrics()
     metrics.bind({
+      regions: () => [],
       busLinked: () => true,
       feedReaders: nothing,
       stalenessMs: nothing,

@@ -19,6 +19,8 @@ export interface Telemetry {
   carried(how: string): void
   /** A request to the door was answered. */
   answered(route: string, method: string, status: number, seconds: number): void
+  /** Entries of another region were taken over; of them `covered` came late. */
+  takenOver(region: string, entries: number, covered: number): void
   /** A sign-in ended: `succeeded` or the reason it was refused. */
   signedIn(outcome: string): void
 }
@@ -35,6 +37,8 @@ export interface Gauges {
   registryEntries(): number
   /** Last sequence number applied here. */
   sequence(): number
+  /** The other regions. */
+  regions(): readonly { readonly name: string; readonly ageMs: number; readonly clockOffsetMs: number | undefined }[]
   /** Transactions waiting for a commit. */
   storeQueue(): Promise<number>
   /** Seconds since the active signing key became active. */
@@ -100,8 +104,18 @@ export function createMetrics(): Telemetry & { readonly registry: Registry; bind
     registers,
   })
   const signedIn = new Counter({ name: 'signet_signin_total', help: 'Sign-ins by outcome.', labelNames: ['outcome'], registers })
+  const takenOver = new Counter({
+    name: 'signet_region_entries_total',
+    help: "Entries of another region's log taken over; `late` ones had to be covered.",
+    labelNames: ['region', 'arrived'],
+    registers,
+  })
   return {
     registry,
+    takenOver(region, count, covered) {
+      takenOver.inc({ region, arrived: 'in_time' }, count - covered)
+      takenOver.inc({ region, arrived: 'late' }, covered)
+    },
     issued: (grant, seconds) => issued.observe({ grant }, seconds),
     refreshed: (outcome) => refreshed.inc({ outcome }),
     refused: (endpoint, reason) => refused.inc({ endpoint, reason }),
@@ -126,6 +140,21 @@ export function createMetrics(): Telemetry & { readonly registry: Registry; bind
         })
       }
       gauge('signet_bus_linked', 'Whether wake-ups of other nodes arrive here: 1 or 0.', () => (gauges.busLinked() ? 1 : 0))
+      const ofRegions = (name: string, help: string, read: (region: ReturnType<Gauges['regions']>[number]) => number) => {
+        new Gauge({
+          name,
+          help,
+          labelNames: ['region'],
+          registers,
+          collect() {
+            for (const region of gauges.regions()) this.set({ region: region.name }, read(region))
+          },
+        })
+      }
+      ofRegions('signet_region_age_seconds', "Age of what is known of another region's log.", ({ ageMs }) => ageMs / 1000)
+      ofRegions('signet_region_clock_offset_seconds', "Another region's store clock minus ours.", (region) =>
+        region.clockOffsetMs === undefined ? Number.NaN : region.clockOffsetMs / 1000,
+      )
       gauge('signet_feed_readers', 'Readers on the feed of this node.', gauges.feedReaders)
       gauge('signet_staleness_seconds', "Age of this node's own knowledge of revocations.", () => gauges.stalenessMs() / 1000)
       gauge('signet_registry_entries', 'Revocations held in memory.', gauges.registryEntries)

@@ -1,0 +1,56 @@
+/** What other regions of the same issuer ask (docs/regions.md): the log in plain words, and the public keys. */
+import { refusal } from '@signet/kernel/errors.ts'
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import type { Regions } from '../regions/regions.ts'
+
+export interface RegionRouteParts {
+  /** Absent where there is one region only: nothing is answered then. */
+  readonly regions: Regions | undefined
+  /** Throws what the one catch answers with 401 or 403 and a challenge. */
+  authorize(request: FastifyRequest, reply: FastifyReply): Promise<unknown>
+}
+
+/** Reasons of refusals here. */
+export type RegionReason = 'unknown_region' | 'malformed_region_place'
+
+export function regionRoutes(app: FastifyInstance, { regions, authorize }: RegionRouteParts): void {
+  if (regions === undefined) return
+  const noHead = { exposeHeadRoute: false }
+
+  app.get('/region/log', noHead, async (request, reply) => {
+    await authorize(request, reply)
+    const query = request.query as Query
+    const region = knownRegion(query, regions)
+    const after = readPlace(query.epoch, query.after)
+    const have = readPlace(query.have_epoch, query.have)
+    return reply.send(await regions.export.page({ region, after, have, waitMs: number(query.wait_ms) }))
+  })
+
+  app.get('/region/keys', noHead, async (request, reply) => {
+    await authorize(request, reply)
+    knownRegion(request.query as Query, regions)
+    return reply.send(regions.export.keys())
+  })
+}
+
+type Query = Readonly<Record<string, unknown>>
+const EPOCH = /^[\w-]{0,64}$/
+const NUMBER = /^(0|[1-9]\d{0,15})$/
+
+function knownRegion({ region }: Query, { peers }: Regions): string {
+  if (typeof region !== 'string' || !peers.includes(region))
+    throw refusal('invalid_request', 'unknown_region' satisfies RegionReason)
+  return region
+}
+
+function readPlace(epoch: unknown, seq: unknown): { readonly epoch: string; readonly seq: number } {
+  if (typeof epoch !== 'string' || !EPOCH.test(epoch)) throw malformed()
+  return { epoch, seq: number(seq) }
+}
+
+function number(value: unknown): number {
+  if (typeof value !== 'string' || !NUMBER.test(value)) throw malformed()
+  return Number(value)
+}
+
+const malformed = () => refusal('invalid_request', 'malformed_region_place' satisfies RegionReason)

@@ -1,0 +1,167 @@
+/** Two regions on embedded stores: what is taken back in one is taken back in both, and a cut link never looks fresh. */
+import assert from 'node:assert/strict'
+import { describe, test } from 'node:test'
+import type { HeadPayload } from '@signet/kernel/feed.ts'
+import { type ClientId, newId, type TokenId } from '@signet/kernel/ids.ts'
+import type { TokenKeys } from '@signet/kernel/revocation.ts'
+import { createKeyer, isRevoked } from '@signet/kernel/token-keys.ts'
+import { startTestAuthority, type TestAuthority } from '@signet/testkit/authority.ts'
+import { knowsAll, startTwoRegions, until } from '@signet/testkit/regions.ts'
+import { openSqliteStore } from '../store/sqlite.ts'
+import { realSurroundings, sha256 } from '../surroundings.ts'
+
+const WHY = { reason: 'test', actor: 'operator:test' } as const
+const keyer = createKeyer(sha256)
+
+async function isDead(region: TestAuthority, keys: Omit<TokenKeys, 'issuer'>, issuedAtMs = Date.now()): Promise<boolean> {
+  await region.registry.lookNow()
+  return isRevoked(region.registry.view, keyer, { issuer: region.issuer, ...keys }, issuedAtMs) !== undefined
+}
+
+const headOf = async (region: TestAuthority): Promise<HeadPayload> =>
+  JSON.parse(Buffer.from((await region.hub.head('0123456789abcdef')).split('.')[1] as string, 'base64url').toString())
+
+describe('two regions', () => {
+  test('what is revoked in one ends in both, with its people, and is not sent back', async () => {
+    const two = await startTwoRegions()
+    const { west, east } = two
+    try {
+      // A person and an application that both regions know.
+      const person = await west.addSubject()
+      await east.addSubject(person)
+      await west.addClient({ id: 'app' as ClientId })
+      await east.addClient({ id: 'app' as ClientId })
+      const beforeMs = Date.now()
+      const receipt = await west.revoker.revoke({ kind: 'subject', id: person.id }, WHY)
+      await east.revoker.suspend({ kind: 'client', id: 'app' }, WHY)
+      await two.settled()
+      for (const region of [west, east]) {
+        assert.equal(await isDead(region, { subject: person.id }, beforeMs), true)
+        assert.equal(await isDead(region, { client: 'app' }, beforeMs), true)
+        assert.ok(((await region.store.subjects.find(person.id))?.revokedMs ?? 0) >= receipt.cutoffMs)
+        assert.equal((await region.store.clients.find('app' as ClientId))?.status, 'suspended')
+      }
+      await two.settled()
+      await two.settled()
+      const [wests, easts] = await Promise.all([west, east].map((region) => region.store.revocations.after(0, 100)))
+      const origins = (log: typeof wests, target: string) => log?.filter((e) => e.target === target).map((e) => e.origin)
+      assert.deepEqual([origins(wests, 'app'), origins(easts, person.id)], [['east'], ['west']])
+      assert.deepEqual([wests?.length, easts?.length], [2, 2])
+    } finally {
+      await two.close()
+    }
+  })
+
+  test('a claims epoch taken over leaves grants alive', async () => {
+    const two = await startTwoRegions()
+    try {
+      const person = await two.west.addSubject()
+      await two.east.addSubject(person)
+      const { cutoffMs } = await two.west.revoker.revoke({ kind: 'subject', id: person.id }, { ...WHY, keepGrants: true })
+      await two.settled()
+      const there = await two.east.store.subjects.find(person.id)
+      assert.deepEqual([there?.status, there?.revokedMs, (there?.cutoffMs ?? 0) >= cutoffMs], ['active', 0, true])
+    } finally {
+      await two.close()
+    }
+  })
+
+  test('a cut link shows in the age of every head; healed, nothing was missed, and what came late is covered', async () => {
+    const two = await startTwoRegions()
+    const { west, east } = two
+    try {
+      assert.ok((await headOf(east)).age_ms < 5000)
+      const person = await west.addSubject()
+      await east.addSubject(person)
+      two.cut()
+      await west.revoker.revoke({ kind: 'subject', id: person.id }, WHY)
+      const ids = Array.from({ length: 210 }, () => newId<TokenId>(Date.now(), west.surroundings.chance))
+      await Promise.all(ids.map((id) => west.revoker.revoke({ kind: 'token', id }, WHY)))
+      assert.equal(await isDead(east, { subject: person.id }, 1), false)
+      await until(async () => (await headOf(east)).age_ms > 2500) // The guard, and more: the entry is late now.
+      const issuedThere = Date.now() // By east, which could not know.
+      assert.equal(east.regions?.status()[0]?.problem, 'unreachable')
+      two.heal()
+      await two.settled()
+      assert.equal(await isDead(east, { subject: person.id }, issuedThere), true)
+      for (const id of ids) assert.equal(await isDead(east, { token: id }, 1), true)
+      // West hears of the cover, so that a token which east issued meanwhile is dead there as well; it is covered once.
+      await two.settled()
+      assert.equal(await isDead(west, { subject: person.id }, issuedThere), true)
+      const acts = async (region: TestAuthority) =>
+        (await region.store.revocations.after(0, 5000)).filter((e) => e.target === person.id).map((e) => [e.act, e.origin])
+      assert.deepEqual(await acts(west), [
+        ['revoke', undefined],
+        ['cover', 'east'],
+      ])
+      assert.deepEqual(await acts(east), [['cover', undefined]])
+      await until(async () => (await headOf(east)).age_ms < 2000)
+    } finally {
+      await two.close()
+    }
+  })
+
+  test('both publish the keys of both, also after a restart without the other; a compromised one goes from both', async () => {
+    const store = await openSqliteStore({ path: ':memory:', surroundings: realSurroundings() })
+    const two = await startTwoRegions({ east: { store } })
+    try {
+      const kids = (region: TestAuthority, purpose: 'token' | 'feed') =>
+        region.keys
+          .jwks(purpose)
+          .keys.map(({ kid }) => kid)
+          .sort()
+      await until(() => kids(two.east, 'token').length === 4 && kids(two.west, 'token').length === 4)
+      for (const purpose of ['token', 'feed'] as const) assert.deepEqual(kids(two.east, purpose), kids(two.west, purpose))
+      two.cut()
+      await two.restartEast()
+      assert.deepEqual(kids(two.east, 'token'), kids(two.west, 'token'))
+      assert.ok(Number.isFinite(two.east.regions?.ageMs()), 'how old its knowledge is outlives a restart')
+      two.heal()
+      const active = two.west.keys.signer('token').id
+      await two.west.revoker.revoke({ kind: 'key', id: active }, WHY)
+      await knowsAll(two.east)
+      assert.equal(await isDead(two.east, { key: active }, 9e12), true)
+      await until(() => !kids(two.east, 'token').includes(active))
+      assert.equal(two.east.keys.publicKey(active)?.state, 'compromised')
+      assert.equal(kids(two.east, 'token').includes(two.west.keys.signer('token').id), true)
+    } finally {
+      await two.close()
+      await store.close()
+    }
+  })
+
+  test('a region with another master key, or another clock, is not followed', async () => {
+    const { clock, ...others } = realSurroundings()
+    const ahead = { ...others, clock: { now: () => clock.now() + 3000, monotonic: clock.monotonic } }
+    const cases = [
+      [{ masterKey: new Uint8Array(32).fill(8) }, 'wrong_master_key'],
+      [{ surroundings: ahead }, 'clocks_apart'],
+    ] as const
+    for (const [east, problem] of cases) {
+      const two = await startTwoRegions({ linked: false, east })
+      try {
+        await until(() => [two.west, two.east].every((region) => region.regions?.status()[0]?.problem === problem))
+        await two.west.revoker.revoke({ kind: 'issuer', id: two.west.issuer }, WHY)
+        assert.equal((await two.east.store.revocations.head()).seq, 0)
+        assert.equal(two.east.regions?.ageMs(), Number.POSITIVE_INFINITY)
+        assert.equal((await headOf(two.east)).age_ms, Number.MAX_SAFE_INTEGER)
+        assert.equal(two.east.keys.jwks('token').keys.length, 2)
+      } finally {
+        await two.close()
+      }
+    }
+  })
+
+  test('only the scope of regions opens the log in plain words', async () => {
+    const two = await startTwoRegions()
+    try {
+      const plain = await fetch(`${two.west.url}/region/log?region=east&epoch=&after=0&have_epoch=&have=0&wait_ms=0`)
+      assert.equal(plain.status, 401)
+      const one = await startTestAuthority()
+      assert.equal((await fetch(`${one.url}/region/log`)).status, 404)
+      await one.close()
+    } finally {
+      await two.close()
+    }
+  })
+})

@@ -1,0 +1,69 @@
+/**
+ * This region among others (docs/regions.md): it tells them what was made here, follows what was made there, and knows how old its
+ * knowledge of each is. Every region follows every other; nobody passes on what he was told.
+ */
+import type { KeyRecord } from '../store/store.ts'
+import { type ExportParts, exportLog, type LogExport } from './export-log.ts'
+import { type FollowedPeer, type FollowParts, followPeer, type PeerStatus } from './follow-peer.ts'
+import { LinkTrouble, openLink, type Peer } from './link.ts'
+import { readKeys } from './link-messages.ts'
+
+export interface RegionConfig {
+  readonly name: string
+  readonly peers: readonly Peer[]
+  /** Heads say nothing of how old our knowledge of other regions is: what is revoked there is accepted here for as long as a link is cut. */
+  readonly insecureIgnorePeerStaleness: boolean
+}
+
+export interface Regions {
+  readonly name: string
+  readonly peers: readonly string[]
+  readonly export: LogExport
+  /** Milliseconds that our knowledge of the other regions is old, of the worst; Infinity: never had. */
+  ageMs(): number
+  status(): readonly PeerStatus[]
+  close(): Promise<void>
+}
+
+export type RegionParts = Omit<ExportParts, 'name' | 'peers'> &
+  Omit<FollowParts, 'self' | 'peer' | 'link' | 'checkKeys'> & {
+    /** Whether a key was sealed under the master key that we have. */
+    opens(key: KeyRecord): boolean
+  }
+
+export async function openRegions(config: RegionConfig, parts: RegionParts): Promise<Regions> {
+  const { store, clock, issuer } = parts
+  const names = config.peers.map(({ name }) => name)
+  await store.transact(async (tx) => {
+    for (const { name } of await tx.peers.all()) if (!names.includes(name)) await tx.peers.delete(name)
+    for (const name of names) await tx.peers.create(name)
+  })
+  const exported = exportLog({ ...parts, name: config.name, peers: names })
+  const followed: FollowedPeer[] = []
+  try {
+    for (const peer of config.peers) {
+      const link = openLink(peer, { issuer, clock })
+      followed.push(await followPeer({ ...parts, self: config.name, peer, link, checkKeys: (list) => checkKeys(list, parts) }))
+    }
+  } catch (error) {
+    await close()
+    throw error
+  }
+  return {
+    name: config.name,
+    peers: names,
+    export: exported,
+    ageMs: () => (config.insecureIgnorePeerStaleness ? 0 : Math.max(0, ...followed.map((peer) => peer.ageMs()))),
+    status: () => followed.map((peer) => peer.status()),
+    close,
+  }
+
+  async function close(): Promise<void> {
+    exported.close()
+    await Promise.all(followed.map((peer) => peer.close()))
+  }
+}
+
+function checkKeys(list: string, parts: RegionParts): void {
+  if (!readKeys(list).every((key) => parts.opens(key))) throw new LinkTrouble('wrong_master_key')
+}
