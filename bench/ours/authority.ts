@@ -40,6 +40,7 @@ const config: Config = {
     ? { engine: 'postgres', url: database }
     : { engine: 'sqlite', path: database === ':memory:' ? ':memory:' : join(state, 'signet.db') },
   bus: database.startsWith('postgres') ? { engine: 'postgres', url: database } : { engine: 'in-process' },
+  failover: 'may-lose',
   masterKeyFile: join(state, 'master.key'),
   trustedProxies: 0,
   fleetMemorySeconds: 3600,

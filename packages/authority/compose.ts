@@ -25,6 +25,7 @@ import { openPublicPart } from './keys/key-record.ts'
 import { type KeyRing, openKeyRing } from './keys/key-ring.ts'
 import { loadMasterKey, type MasterKey } from './keys/master-key.ts'
 import { openBus } from './open-bus.ts'
+import { openStore } from './open-store.ts'
 import { policyVersion } from './policy/load-settings.ts'
 import { guardMilliseconds, type PolicySettings } from './policy/settings.ts'
 import { readKeys } from './regions/link-messages.ts'
@@ -73,7 +74,7 @@ export async function composeAuthority(config: Config, outside: Outside): Promis
   try {
     const env = takeMasterKeyVariable()
     const master = await loadMasterKey({ file: config.masterKeyFile, create: true, chance, ...(env !== undefined && { env }) })
-    const store = outside.store ?? (await openStore(config, surroundings))
+    const store = outside.store ?? (await openStore(config, master, surroundings, log))
     if (outside.store === undefined) closing.add(() => store.close())
     const { close, ...buses } = await openBus(config, surroundings, log)
     closing.add(close)
@@ -286,16 +287,6 @@ function createClosing() {
     },
   }
   return closing
-}
-
-/** Only the engine in use is loaded. */
-async function openStore({ database }: Config, surroundings: Surroundings): Promise<Store> {
-  if (database.engine === 'sqlite') {
-    const { openSqliteStore } = await import('./store/sqlite.ts')
-    return openSqliteStore({ path: database.path, surroundings })
-  }
-  const { openPostgresStore } = await import('./store/postgres.ts')
-  return openPostgresStore({ url: database.url, surroundings })
 }
 
 /** Taken out, so that whoever looks at this process's environment later does not find it, nor do its children. */

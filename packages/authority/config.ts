@@ -25,6 +25,8 @@ export interface Config {
   readonly database: { readonly engine: 'sqlite'; readonly path: string } | { readonly engine: 'postgres'; readonly url: string }
   /** How nodes wake each other; on NATS, the feed is carried to validators too. */
   readonly bus: BusConfig
+  /** Whether a PostgreSQL that is promoted may lack what the one before had acknowledged (docs/operating.md, Failover). */
+  readonly failover: 'may-lose' | 'lossless'
   readonly masterKeyFile: string
   /** Where there are several regions: this one's name, and how to reach the others. */
   readonly region?: RegionConfig | undefined
@@ -56,6 +58,7 @@ const SOURCES = [
   ['bus', 'SIGNET_BUS', 'bus'],
   ['busCredentialsFile', 'SIGNET_BUS_CREDENTIALS_FILE', 'bus-credentials-file'],
   ['busCaFile', 'SIGNET_BUS_CA_FILE', 'bus-ca-file'],
+  ['failover', 'SIGNET_FAILOVER', 'failover'],
   ['masterKeyFile', 'SIGNET_MASTER_KEY_FILE', 'master-key-file'],
   ['trustedProxies', 'SIGNET_TRUSTED_PROXIES', 'trusted-proxies'],
   ['fleetMemorySeconds', 'SIGNET_FLEET_MEMORY_SECONDS', 'fleet-memory-seconds'],
@@ -81,6 +84,7 @@ const schema = z.strictObject({
   busCaFile: z.string().min(1).optional(),
   /** Says in so many words that plain TCP to a NATS server over a network is wanted: who is on the way reads the credentials. */
   insecurePlainBus: z.boolean().default(false),
+  failover: z.enum(['may-lose', 'lossless']).default('may-lose'),
   masterKeyFile: z.string().min(1).optional(),
   region: z
     .strictObject({
@@ -179,6 +183,7 @@ function build(given: z.infer<typeof schema>): Config {
         ? { engine: 'sqlite', path: join(stateDirectory, 'signet.db') }
         : { engine: 'postgres', url: given.database },
     bus,
+    failover: given.failover,
     masterKeyFile: given.masterKeyFile ?? join(stateDirectory, 'master.key'),
     region,
     trustedProxies: given.trustedProxies,

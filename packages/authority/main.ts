@@ -20,6 +20,7 @@ const USAGE = `Usage: authority [serve] [flags]
   --bus URL[,URL…]         "auto" (default) or nats:// or tls:// servers of NATS (SIGNET_BUS)
   --bus-credentials-file FILE   a NATS credentials file, an nkey seed or USER:PASSWORD (SIGNET_BUS_CREDENTIALS_FILE)
   --bus-ca-file FILE       whose certificates the NATS servers have, PEM (SIGNET_BUS_CA_FILE)
+  --failover HOW           may-lose (default) or lossless: only standbys that have everything are promoted (SIGNET_FAILOVER)
   --operations HOST:PORT   health details and metrics; default off (SIGNET_OPERATIONS)
   --master-key-file FILE   default DIR/master.key (SIGNET_MASTER_KEY_FILE, or the key itself in SIGNET_MASTER_KEY)
   --trusted-proxies N      proxies in front whose X-Forwarded-For is believed; default 0 (SIGNET_TRUSTED_PROXIES)
@@ -39,6 +40,7 @@ async function main(argv: readonly string[]): Promise<number> {
       issuer: flag,
       state: flag,
       database: flag,
+      failover: flag,
       bus: flag,
       'bus-credentials-file': flag,
       'bus-ca-file': flag,

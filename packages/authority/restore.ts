@@ -12,11 +12,13 @@ import { audited } from './audit/events.ts'
 import type { Config } from './config.ts'
 import { replaceAllKeys } from './keys/key-moves.ts'
 import { assertOpens } from './keys/key-record.ts'
-import { loadMasterKey } from './keys/master-key.ts'
+import { loadMasterKey, type MasterKey } from './keys/master-key.ts'
+import type { PolicySettings } from './policy/settings.ts'
 import { restartLog } from './revocation/restart.ts'
-import { openPostgresStore } from './store/postgres.ts'
+import { openPostgresStore, timelineOf } from './store/postgres.ts'
+import { TIMELINE } from './store/postgres-timeline.ts'
 import { openSqliteStore } from './store/sqlite.ts'
-import type { Store } from './store/store.ts'
+import type { Store, Tx } from './store/store.ts'
 import { sha256 } from './surroundings.ts'
 
 export interface RestoreReport {
@@ -47,7 +49,9 @@ export async function restore(
   try {
     await copyFile(backup, aside)
     const store = await openSqliteStore({ path: aside, surroundings: parts.surroundings })
-    const ended = await endTheGap(store, config, parts).finally(() => store.close())
+    const ended = await withMaster(config, parts)
+      .then((gap) => endTheGap(store, gap, BY_HAND))
+      .finally(() => store.close())
     await sync(aside)
     if (previous !== undefined) await link(path, previous)
     await rename(aside, path)
@@ -75,41 +79,57 @@ async function sync(path: string): Promise<void> {
 
 type RestoreParts = Parameters<typeof restore>[2]
 
-/** PostgreSQL was put back by its own tools: only the gap is ended. */
+/** PostgreSQL was put back by its own tools, maybe under another timeline: only the gap is ended. */
 async function restoredElsewhere(config: Config, url: string, backup: string, parts: RestoreParts): Promise<RestoreReport> {
   if (backup !== '-')
     throw new Error(
       'PostgreSQL is restored with its own tools; afterwards run "restore -", which ends what may have been revoked since',
     )
-  const store = await openPostgresStore({ url, surroundings: parts.surroundings })
+  const { surroundings } = parts
+  const store = await openPostgresStore({ url, surroundings, anyTimeline: true })
   try {
-    return { restored: '-', ...(await endTheGap(store, config, parts)) }
+    const timeline = await timelineOf(url)
+    const keep = async (tx: Tx) => void (timeline !== undefined && (await tx.meta.put(TIMELINE, timeline)))
+    return { restored: '-', ...(await endTheGap(store, await withMaster(config, parts), BY_HAND, keep)) }
   } finally {
     await store.close()
   }
 }
 
-/** Begins a new epoch in which nothing issued until now is good, and nothing that the old keys sign from now on. */
-async function endTheGap(store: Store, config: Config, { surroundings, masterKey }: RestoreParts): Promise<{ epoch: string }> {
+const BY_HAND = { reason: 'restored_from_backup', actor: 'operator:local' } as const
+
+async function withMaster(config: Config, { surroundings, masterKey }: RestoreParts): Promise<GapParts> {
+  const { issuer, settings, masterKeyFile: file } = config
+  const env = masterKey === undefined ? {} : { env: masterKey }
+  const master = await loadMasterKey({ file, create: false, chance: surroundings.chance, ...env })
+  return { issuer, settings, master, surroundings }
+}
+
+interface GapParts {
+  readonly issuer: string
+  readonly settings: PolicySettings
+  readonly master: MasterKey
+  readonly surroundings: Surroundings
+}
+
+/**
+ * Begins a new epoch in which nothing issued until now is good, and nothing that the old keys sign from now on. `also` adds to the
+ * same transaction; it may run more than once.
+ */
+export async function endTheGap(
+  store: Store,
+  { issuer, settings, master, surroundings }: GapParts,
+  why: { readonly reason: string; readonly actor: 'system' | 'operator:local' },
+  also: (tx: Tx) => Promise<void> = async () => {},
+): Promise<{ epoch: string }> {
   const { clock, chance } = surroundings
-  const { issuer, settings } = config
-  const actor = 'operator:local'
-  const master = await loadMasterKey({
-    file: config.masterKeyFile,
-    create: false,
-    chance,
-    ...(masterKey !== undefined && { env: masterKey }),
-  })
   assertOpens(master, await store.keys.all())
-  const { epoch } = await restartLog(
-    { reason: 'restored_from_backup', actor },
-    { store, issuer, settings, sha256, ...surroundings },
-    async (tx, restarted) => {
-      const detail = { epoch: restarted.epoch, cutoff_ms: restarted.cutoffMs }
-      tx.audit(audited(clock, chance, 'store.restored', actor, {}, detail))
-      return replaceAllKeys(tx, settings, { master, chance }, actor)
-    },
-  )
+  const { epoch } = await restartLog(why, { store, issuer, settings, sha256, ...surroundings }, async (tx, restarted) => {
+    await also(tx)
+    const detail = { epoch: restarted.epoch, cutoff_ms: restarted.cutoffMs }
+    tx.audit(audited(clock, chance, 'store.restored', why.actor, {}, detail))
+    return replaceAllKeys(tx, settings, { master, chance }, why.actor)
+  })
   return { epoch }
 }
 

@@ -46,6 +46,7 @@ export const AUDIT_EVENT_TYPES = [
   'passkey.added',
   'passkey.removed',
   'store.restored',
+  'store.promoted',
   'checkpoint.made',
 ] as const
 /** `admin.*` is open: one per act of the admin API that none of the others names. */

@@ -8,6 +8,7 @@ import { Fault, fault } from '@signet/kernel/errors.ts'
 import type { Timers } from '@signet/kernel/surroundings.ts'
 import { flushOutboxes } from './flush.ts'
 import { isCollision, isTaken, type Line, postgresFault, type Session } from './postgres-line.ts'
+import { TIMELINE_NOW } from './postgres-timeline.ts'
 import { PostgresWork, SharedTransaction } from './postgres-work.ts'
 import { gaveUp, type Job, type Queue, watch } from './queue.ts'
 import { type ChainHead, readChain } from './tables/audit.ts'
@@ -21,6 +22,7 @@ const MAX_TAKEN = 3
 
 const BEGIN = 'begin isolation level read committed'
 const NOW = 'select cast(floor(extract(epoch from clock_timestamp()) * 1000) as bigint) as now_ms'
+const NOW_WHERE = `${NOW}, ${TIMELINE_NOW} as timeline`
 
 export class Committer {
   readonly #shared: Shared
@@ -33,12 +35,19 @@ export class Committer {
   #turn: Promise<void> = Promise.resolve()
   /** The last commit met trouble of the server's or the network's. */
   troubled = false
+  /** Connections on which the chain is known to stand where we think. */
+  readonly #known = new WeakSet<Session>()
 
   constructor(chain: string, shared: Shared, timers: Timers, queue: Queue) {
     this.#chain = { chain, index: 0, hash: GENESIS }
     this.#shared = shared
     this.#timers = timers
     this.#queue = queue
+  }
+
+  /** The last link of the chain whose commit was acknowledged. */
+  get acknowledged(): { readonly chain: string; readonly index: number } {
+    return this.#chain
   }
 
   /** Runs the jobs to one commit. Everybody is answered, or back in the queue, when it resolves. */
@@ -91,9 +100,11 @@ export class Committer {
   async #commit(session: Session, ended: readonly Ended[], shared: SharedTransaction): Promise<void> {
     const kept = ended.filter((end) => end.thrown === undefined)
     const last = shared.common()
-    if (this.#chainUnsure) {
+    // A new connection may lead to another server, which may lack the end of the chain.
+    if (this.#chainUnsure || !this.#known.has(session)) {
       this.#chain = await readChain(last, this.#chain.chain)
       this.#chainUnsure = false
+      this.#known.add(session)
     }
     const outboxes = kept.map(({ work }) => work.outbox)
     const flushing = flushOutboxes(last, outboxes, this.#chain).catch(refusedLink)
@@ -175,8 +186,12 @@ async function begin(line: Line): Promise<{ session: Session; nowMs: number }> {
   for (let tries = 1; ; tries++) {
     try {
       const session = await line.session()
-      const [, now] = await Promise.all([session.query(BEGIN), session.query(NOW)])
-      return { session, nowMs: now.rows[0]?.now_ms as number }
+      const text = session.timeline === undefined ? NOW : NOW_WHERE
+      const [, now] = await Promise.all([session.query(BEGIN), session.query(text)])
+      // Behind a pooler the server can be another one than the connection was made to.
+      if (session.timeline === now.rows[0]?.timeline) return { session, nowMs: now.rows[0]?.now_ms as number }
+      if (tries === 2) throw fault('store_unavailable')
+      await line.drop()
     } catch (error) {
       if (tries === 2 || postgresFault(error) === undefined) throw error
       await line.drop()

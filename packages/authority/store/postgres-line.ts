@@ -6,6 +6,7 @@
 import { type Fault, fault } from '@signet/kernel/errors.ts'
 import { isUuid } from '@signet/kernel/ids.ts'
 import pg from 'pg'
+import { type Promotion, promoted, readTimelines } from './postgres-timeline.ts'
 import type { Dialect, Row, Sql, Value } from './tables/sql.ts'
 
 export const postgresDialect: Dialect = {
@@ -48,6 +49,8 @@ export interface Answer {
 export class Session {
   readonly #client: pg.Client
   #outstanding = 0
+  /** Of the server it was made to; undefined where there are none. */
+  timeline: string | undefined
   /** Warnings that the server gave; whoever commits looks here. */
   readonly warnings: { code: string; message: string }[] = []
   constructor(client: pg.Client) {
@@ -79,14 +82,22 @@ export class Session {
   }
 }
 
+export interface LineOptions {
+  readonly statementMs?: number
+  /** Called when the server was promoted and nobody has settled what that lost; the connection is given up. */
+  readonly promoted?: (promotion: Promotion) => void
+  /** Connects to a server on any timeline: for whoever settles it. */
+  readonly anyTimeline?: boolean
+}
+
 export class Line {
   readonly #url: string
-  readonly #statementMs: number
+  readonly #options: LineOptions
   #session: Promise<Session> | undefined
   #closed = false
-  constructor(url: string, statementMs = STATEMENT_MS) {
+  constructor(url: string, options: LineOptions = {}) {
     this.#url = url
-    this.#statementMs = statementMs
+    this.#options = options
   }
 
   /** One statement that is its own transaction. */
@@ -118,13 +129,14 @@ export class Line {
   }
 
   async #open(): Promise<Session> {
+    const { statementMs = STATEMENT_MS } = this.#options
     const client = new pg.Client({
       connectionString: this.#url,
       pipeline: true,
       keepAlive: true,
       connectionTimeoutMillis: CONNECT_MS,
-      statement_timeout: this.#statementMs,
-      query_timeout: this.#statementMs + 1_000,
+      statement_timeout: statementMs,
+      query_timeout: statementMs + 1_000,
       application_name: 'signet',
       types: { getTypeParser: typeParser },
     })
@@ -134,11 +146,22 @@ export class Line {
     await client.connect()
     try {
       await prepareSession(client)
+      session.timeline = await this.#knownTimeline(client)
     } catch (error) {
       await client.end().catch(() => undefined)
       throw error
     }
     return session
+  }
+
+  async #knownTimeline(client: pg.Client): Promise<string | undefined> {
+    const { current, whole } = await readTimelines((text) => client.query(text))
+    if (current !== undefined && whole !== undefined && current !== whole && this.#options.anyTimeline !== true) {
+      const promotion = { from: whole, to: current }
+      this.#options.promoted?.(promotion)
+      throw promoted(promotion)
+    }
+    return current
   }
 
   #forget(session: Session): void {

@@ -11,6 +11,7 @@ import { createLookups, type Lookups } from './lookups.ts'
 import { MIGRATIONS_TABLE, migrate, SCHEMA_VERSION } from './migrations.ts'
 import { Committer } from './postgres-committer.ts'
 import { isMade, Line, POSTGRES_WORDS, postgresFault, readsOn, type Session } from './postgres-line.ts'
+import { type Promotion, readTimelines, TIMELINE } from './postgres-timeline.ts'
 import { Queue } from './queue.ts'
 import type { Fleet, LogHead, PurgeReport, Store, StoreHealth, Tx } from './store.ts'
 import { LONGEST_FAMILY } from './tables/families.ts'
@@ -27,6 +28,15 @@ export interface PostgresOptions {
   readonly surroundings: Surroundings
   /** Connections, at least 5: two commit, one purges, one reads long, the rest read. */
   readonly poolSize?: number
+  /**
+   * Called when the server was promoted and may lack what was acknowledged; nothing is read or written until `meta` says that the new
+   * timeline is whole. `acknowledged` is the last link of this store's audit chain that was: with it gone, something was lost.
+   */
+  readonly promoted?: (
+    promotion: Promotion & { readonly acknowledged: { readonly chain: string; readonly index: number } },
+  ) => void
+  /** Opens a server on any timeline: for whoever settles it. */
+  readonly anyTimeline?: boolean
 }
 
 /** Works in one transaction … */
@@ -47,6 +57,16 @@ export async function openPostgresStore(options: PostgresOptions): Promise<Store
   } catch (cause) {
     await store.close()
     throw cause
+  }
+}
+
+/** The timeline of the server behind this URL; undefined where there are none. */
+export async function timelineOf(url: string): Promise<string | undefined> {
+  const line = new Line(url, { anyTimeline: true })
+  try {
+    return (await line.session()).timeline
+  } finally {
+    await line.close()
   }
 }
 
@@ -71,6 +91,7 @@ class PostgresStore implements Store {
   readonly fleet: Fleet
 
   readonly #surroundings: Surroundings
+  readonly #anyTimeline: boolean
   readonly #shared: Shared = { terms: createTerms(), longestFamily: { seconds: 0 } }
   readonly #queue: Queue
   readonly #committer: Committer
@@ -85,15 +106,18 @@ class PostgresStore implements Store {
   #slowTurn: Promise<unknown> = Promise.resolve()
   #closed: Promise<void> | undefined
 
-  constructor({ url, surroundings, poolSize = DEFAULT_CONNECTIONS }: PostgresOptions) {
+  constructor({ url, surroundings, poolSize = DEFAULT_CONNECTIONS, promoted, anyTimeline = false }: PostgresOptions) {
     const { clock, chance, timers } = surroundings
     this.#surroundings = surroundings
+    this.#anyTimeline = anyTimeline
+    const told = (promotion: Promotion) => promoted?.({ ...promotion, acknowledged: this.#committer.acknowledged })
+    const options = { promoted: told, anyTimeline }
     this.#queue = new Queue(clock)
     this.#committer = new Committer(newId(clock.now(), chance), this.#shared, timers, this.#queue)
-    this.#lanes = Array.from({ length: LANES }, () => ({ line: new Line(url), busy: false }))
-    this.#background = new Line(url, LONG_STATEMENT_MS)
-    this.#slow = new Line(url, LONG_STATEMENT_MS)
-    this.#readers = Array.from({ length: Math.max(1, poolSize - LANES - 2) }, () => new Line(url))
+    this.#lanes = Array.from({ length: LANES }, () => ({ line: new Line(url, options), busy: false }))
+    this.#background = new Line(url, { ...options, statementMs: LONG_STATEMENT_MS })
+    this.#slow = new Line(url, { ...options, statementMs: LONG_STATEMENT_MS })
+    this.#readers = Array.from({ length: Math.max(1, poolSize - LANES - 2) }, () => new Line(url, options))
     this.#reads = readsOn(this.#readers)
     const lookups = createLookups(this.#reads, this.#slowReads(), this.#shared, (nowAt) =>
       this.#inSlowTurn(() => this.#snapshot(nowAt)),
@@ -125,7 +149,18 @@ class PostgresStore implements Store {
       throw postgresFault(error) ?? error
     }
     await this.#inOneWork((_, work) => createHead(work, this.#surroundings.chance))
+    if (!this.#anyTimeline) await this.#keepTimeline()
     this.#shared.longestFamily.seconds = Number((await this.meta.get(LONGEST_FAMILY)) ?? 0)
+  }
+
+  /** The timeline that a store begins on is whole. */
+  async #keepTimeline(): Promise<void> {
+    const session = await this.#background.session()
+    const { current, whole } = await readTimelines((text) => session.query(text))
+    if (current === undefined || whole !== undefined) return
+    await this.transact(async (tx) => {
+      if ((await tx.meta.get(TIMELINE)) === undefined) await tx.meta.put(TIMELINE, current)
+    })
   }
 
   async now(): Promise<number> {

@@ -1,0 +1,67 @@
+/**
+ * PostgreSQL was promoted: a standby took the primary's place and may lack the last commits that the primary had acknowledged, among
+ * them revocations. Unless the operator promotes only standbys that have everything (`failover: lossless`), and nothing that this node
+ * saw acknowledged contradicts it, all that could have been revoked ends with a new epoch, as after a restore (DESIGN §3). Whichever
+ * node is first settles it for all.
+ */
+import type { Surroundings } from '@signet/kernel/surroundings.ts'
+import { audited } from './audit/events.ts'
+import type { MasterKey } from './keys/master-key.ts'
+import type { PolicySettings } from './policy/settings.ts'
+import { endTheGap } from './restore.ts'
+import { openPostgresStore, type PostgresOptions } from './store/postgres.ts'
+import { TIMELINE } from './store/postgres-timeline.ts'
+import type { Store, Tx } from './store/store.ts'
+
+export interface FailoverParts {
+  readonly url: string
+  readonly failover: 'may-lose' | 'lossless'
+  readonly issuer: string
+  readonly settings: PolicySettings
+  readonly master: MasterKey
+  readonly surroundings: Surroundings
+}
+
+type Promotion = Parameters<NonNullable<PostgresOptions['promoted']>>[0]
+
+export type Settled =
+  | { readonly kind: 'whole' }
+  /** `proven`: something that was acknowledged is gone. */
+  | { readonly kind: 'began_anew'; readonly epoch: string; readonly proven: boolean }
+  | { readonly kind: 'by_another_node' }
+
+export async function settlePromotion(promotion: Promotion, parts: FailoverParts): Promise<Settled> {
+  const { url, failover, surroundings } = parts
+  const { clock, chance } = surroundings
+  const store = await openPostgresStore({ url, surroundings, anyTimeline: true })
+  try {
+    const proven = await isProvenLoss(store, promotion)
+    const detail = { from: promotion.from, to: promotion.to, lossless: failover === 'lossless' && !proven }
+    const settle = async (tx: Tx) => {
+      if ((await tx.meta.get(TIMELINE)) === promotion.to) throw new SettledAlready()
+      await tx.meta.put(TIMELINE, promotion.to)
+      tx.audit(audited(clock, chance, 'store.promoted', 'system', {}, detail))
+    }
+    if (detail.lossless) {
+      await store.transact(settle)
+      return { kind: 'whole' }
+    }
+    const why = { reason: 'database_promoted', actor: 'system' } as const
+    const { epoch } = await endTheGap(store, parts, why, (tx) => settle(tx))
+    return { kind: 'began_anew', epoch, proven }
+  } catch (error) {
+    if (error instanceof SettledAlready) return { kind: 'by_another_node' }
+    throw error
+  } finally {
+    await store.close()
+  }
+}
+
+/** Each node writes a chain of its own, a link a commit: a link that was acknowledged and is not there proves a loss. */
+async function isProvenLoss(store: Store, { acknowledged }: Promotion): Promise<boolean> {
+  if (acknowledged.index === 0) return false
+  const ours = (await store.audit.chains()).find(({ chain }) => chain === acknowledged.chain)
+  return ours === undefined || ours.index < acknowledged.index
+}
+
+class SettledAlready extends Error {}

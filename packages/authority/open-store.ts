@@ -1,0 +1,39 @@
+/** The store as configured. Only the engine in use is loaded; a PostgreSQL that was promoted is settled before it is used (failover.ts). */
+import type { Surroundings } from '@signet/kernel/surroundings.ts'
+import type { Config } from './config.ts'
+import type { MasterKey } from './keys/master-key.ts'
+import type { PostgresOptions } from './store/postgres.ts'
+import type { Store } from './store/store.ts'
+import type { Log } from './telemetry/log.ts'
+
+type Database = Pick<Config, 'database' | 'failover' | 'issuer' | 'settings'>
+
+export async function openStore(config: Database, master: MasterKey, surroundings: Surroundings, log: Log): Promise<Store> {
+  const { database, failover, issuer, settings } = config
+  if (database.engine === 'sqlite') {
+    const { openSqliteStore } = await import('./store/sqlite.ts')
+    return openSqliteStore({ path: database.path, surroundings })
+  }
+  const { openPostgresStore } = await import('./store/postgres.ts')
+  const { settlePromotion } = await import('./failover.ts')
+  const { url } = database
+  let settling: Promise<unknown> | undefined
+  // Every connection that is tried comes by here, so a settlement that fails is tried again as long as somebody needs the store.
+  const promoted: PostgresOptions['promoted'] = (promotion) => {
+    const { from, to } = promotion
+    settling ??= settlePromotion(promotion, { url, failover, issuer, settings, master, surroundings })
+      .then((settled) => log.warn({ from, to, settled }, 'the database was promoted, and it is settled what that lost'))
+      .catch((err: unknown) => log.error({ from, to, err }, 'the database was promoted; what that lost is not settled yet'))
+      .finally(() => {
+        settling = undefined
+      })
+  }
+  const open = () => openPostgresStore({ url, surroundings, promoted })
+  try {
+    return await open()
+  } catch (error) {
+    if (settling === undefined) throw error
+    await settling
+    return open()
+  }
+}
