@@ -1,11 +1,12 @@
 /**
- * Carrying the log over into a new epoch: every entry still needed gets its key anew under a new salt, and the new log takes the
- * old one's place in one transaction, which is tried again when something came in while the keys were made.
+ * Carrying the log over into a new epoch: every entry still needed gets its key anew under a new salt and is laid beside the log, a
+ * piece at a time, so that a log of any length keeps nobody waiting. Then one short transaction puts the new log in the old one's
+ * place; it is tried again when something came in meanwhile.
  */
 import { newId } from '@signet/kernel/ids.ts'
 import type { Salt } from '@signet/kernel/revocation.ts'
 import { type Chance, type Clock, epochSeconds, type Sha256, type Timers } from '@signet/kernel/surroundings.ts'
-import { heldAfter, type LogEntry, type Store, type Tx } from '../store/store.ts'
+import { heldAfter, type LogEntry, type Staged, type Store, type Tx } from '../store/store.ts'
 import { keyOf } from './record.ts'
 import { refuse } from './refuse.ts'
 
@@ -19,56 +20,49 @@ export interface CarryParts {
   readonly sha256: Sha256
 }
 
-/** The log as read, with everything it takes to put another in its place. */
-export interface CarriedLog {
-  readonly epoch: string
-  readonly entries: readonly LogEntry[]
-  /** Whether a token may live that it matches, or another region has yet to hear of it. */
-  needs(entry: LogEntry): boolean
-}
-
 export interface NextLog {
   readonly epoch: string
   readonly salt: Salt
+  /** The number of the last entry that was carried, behind which those that are added begin. */
+  readonly seq: number
+  /** How many were carried. */
+  readonly entries: number
 }
 
-/** Entries read at once, and keys made before others get their turn. */
-const PAGE = 5000
-/** Each attempt only has to read what came in during the last, so a busy log is caught up with soon. */
-const MAX_ATTEMPTS = 50
+export interface Carriage<T> {
+  /** Whether an entry goes over if it is still needed. Each is shown once, in order, before `conclude`. */
+  keeps(entry: LogEntry): boolean
+  /** Runs inside the transaction, maybe more than once: decides by what it was shown and `tx` alone, and adds entries. */
+  conclude(tx: Tx, next: NextLog): Promise<{ readonly adds: readonly NewEntry[]; readonly answer: T }>
+}
 
-/**
- * Runs `decide` with the whole log and puts what it keeps, and what it adds, in the log's place. `decide` runs inside the
- * transaction, maybe more than once, and must decide by the log and `tx` alone.
- */
-export async function carryLogOver<T>(
-  parts: CarryParts,
-  decide: (
-    tx: Tx,
-    log: CarriedLog,
-    next: NextLog,
-  ) => Promise<{ keeps(entry: LogEntry): boolean; adds: readonly NewEntry[]; answer: T }>,
-): Promise<T> {
+/** Entries read and laid down at once: a few milliseconds of the writer's time. */
+const PAGE = 500
+/** Each attempt only has to carry what came in during the last, so a busy log is caught up with soon. */
+const MAX_ATTEMPTS = 50
+/** Who takes longer gives up, well before what was staged is taken for abandoned. */
+const MAX_MS = 600_000
+
+export async function carryLogOver<T>(parts: CarryParts, carriage: Carriage<T>): Promise<T> {
   const { store, clock, chance } = parts
   const head = await store.revocations.head()
-  const log = { epoch: head.epoch, seq: 0, entries: [] as LogEntry[], keys: [] as Uint8Array[] }
-  const next = { epoch: newId<string>(clock.now(), chance), salt: { version: head.salt.version + 1, bytes: chance.bytes(16) } }
+  const held = heldAfter(await store.peers.all(), head.epoch)
+  const salt = { version: head.salt.version + 1, bytes: chance.bytes(16) }
+  const next = { epoch: newId<string>(clock.now(), chance), salt }
+  const log: Carried = { epoch: head.epoch, seq: 0, held, until: clock.monotonic() + MAX_MS }
   for (let attempt = 0; attempt < MAX_ATTEMPTS; attempt++) {
-    await readOn(log, next.salt, parts)
+    await carryOn(log, salt, carriage, parts)
     const done = await store.transact(async (tx) => {
       // `newEpoch` holds to this head, so nothing slips in after the look.
       const now = await tx.revocations.head()
       if (now.epoch !== log.epoch) throw refuse('conflict', 'epoch_changed')
       if (now.seq !== log.seq) return undefined
-      const nowAt = epochSeconds(tx.nowMs)
-      const held = heldAfter(await tx.peers.all(), log.epoch)
-      const needs = (entry: LogEntry): boolean => entry.dropAfter >= nowAt || entry.seq > held
-      const { keeps, adds, answer } = await decide(tx, { ...log, needs }, next)
-      const carried: NewEntry[] = []
-      log.entries.forEach((entry, index) => {
-        if (needs(entry) && keeps(entry)) carried.push(rekeyed(entry, log.keys[index] as Uint8Array))
-      })
-      await tx.revocations.newEpoch(next.epoch, next.salt, [...carried, ...adds])
+      // A region that was added since has yet to hear of entries that were left out.
+      if (heldAfter(await tx.peers.all(), log.epoch) < held) throw refuse('conflict', 'busy', 1)
+      const staged = log.staged ?? (await tx.revocations.stage([]))
+      const carried = { seq: staged.base + staged.count, entries: staged.count }
+      const { adds, answer } = await carriage.conclude(tx, { ...next, ...carried })
+      if (!(await tx.revocations.newEpoch(next.epoch, salt, adds, staged))) throw refuse('conflict', 'busy', 1)
       return { answer }
     })
     if (done !== undefined) return done.answer
@@ -76,26 +70,41 @@ export async function carryLogOver<T>(
   throw refuse('conflict', 'busy', 1)
 }
 
-/** Reads to the end of the log. Numbers up to its floor have gone one by one; the entries that are left count. */
-async function readOn(
-  log: { readonly epoch: string; seq: number; readonly entries: LogEntry[]; readonly keys: Uint8Array[] },
-  salt: Salt,
-  { store, timers, sha256 }: CarryParts,
-): Promise<void> {
+/** How far the log was carried. */
+interface Carried {
+  readonly epoch: string
+  seq: number
+  staged?: Staged
+  readonly held: number
+  readonly until: number
+}
+
+/** Carries to the end of the log. Numbers up to its floor have gone one by one; the entries that are left count. */
+async function carryOn(log: Carried, salt: Salt, carriage: Carriage<unknown>, parts: CarryParts): Promise<void> {
+  const { store, clock, timers, sha256 } = parts
   const head = await store.revocations.head()
   for (;;) {
     const entries = await store.revocations.after(log.seq, PAGE)
     if (head.epoch !== log.epoch || entries.some((entry) => entry.epoch !== log.epoch)) throw refuse('conflict', 'epoch_changed')
-    for (const entry of entries) {
-      log.entries.push(entry)
-      log.keys.push(keyOf(sha256, salt, { kind: entry.kind, issuer: entry.issuer, id: entry.target }))
+    const nowAt = epochSeconds(clock.now()) - CLOCK_SECONDS
+    // Needed is what a living token may match, and what another region has yet to hear of.
+    const needed = entries.filter((entry) => carriage.keeps(entry) && (entry.dropAfter >= nowAt || entry.seq > log.held))
+    if (needed.length > 0) {
+      const anew = needed.map((entry) =>
+        rekeyed(entry, keyOf(sha256, salt, { kind: entry.kind, issuer: entry.issuer, id: entry.target })),
+      )
+      log.staged = await store.transact((tx) => tx.revocations.stage(anew, log.staged))
     }
     log.seq = entries.at(-1)?.seq ?? log.seq
     if (entries.length < PAGE) break
+    if (clock.monotonic() > log.until) throw refuse('conflict', 'busy', 1)
     await new Promise<void>((resolve) => timers.soon(resolve))
   }
   // The newest entries may be among those that have gone.
   log.seq = Math.max(log.seq, head.seq)
 }
+
+/** This node's clock may be so much ahead of the store's. */
+const CLOCK_SECONDS = 60
 
 const rekeyed = ({ seq: _seq, epoch: _epoch, atMs: _atMs, ...entry }: LogEntry, key: Uint8Array): NewEntry => ({ ...entry, key })

@@ -25,16 +25,19 @@ export async function restartLog(
 ): Promise<Restarted> {
   const { issuer, settings, sha256 } = parts
   const target = { kind: 'issuer', id: issuer, issuer, isOwn: true } as const
-  return carryLogOver(parts, async (tx, _log, next) => {
-    const cutoffMs = tx.nowMs + guardMsOf(settings)
-    const longestSeconds = await longestTokenSeconds(tx.meta, settings)
-    const entryFor = (target: KnownTarget) => {
-      const span = judgeSpan(target, { cutoffMs, nowMs: tx.nowMs, longestSeconds }, settings) as Span
-      return logEntry(target, keyOf(sha256, next.salt, target), span, why, 'revoke')
-    }
-    await moveStanding(tx, { target, act: 'revoke', cutoffMs, again: false })
-    const answer = { epoch: next.epoch, cutoffMs }
-    const keys = (await also(tx, answer)).map((id) => entryFor({ kind: 'key', id, issuer, isOwn: true }))
-    return { keeps: () => true, adds: [entryFor(target), ...keys], answer }
+  return carryLogOver(parts, {
+    keeps: () => true,
+    async conclude(tx, next) {
+      const cutoffMs = tx.nowMs + guardMsOf(settings)
+      const longestSeconds = await longestTokenSeconds(tx.meta, settings)
+      const entryFor = (target: KnownTarget) => {
+        const span = judgeSpan(target, { cutoffMs, nowMs: tx.nowMs, longestSeconds }, settings) as Span
+        return logEntry(target, keyOf(sha256, next.salt, target), span, why, 'revoke')
+      }
+      await moveStanding(tx, { target, act: 'revoke', cutoffMs, again: false })
+      const answer = { epoch: next.epoch, cutoffMs }
+      const keys = (await also(tx, answer)).map((id) => entryFor({ kind: 'key', id, issuer, isOwn: true }))
+      return { adds: [entryFor(target), ...keys], answer }
+    },
   })
 }

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { afterEach, beforeEach, it } from 'node:test'
 import { Refusal } from '@signet/kernel/errors.ts'
 import type { ClientId, TokenId } from '@signet/kernel/ids.ts'
+import { keyOf } from './record.ts'
 import { restartLog } from './restart.ts'
 import { auditTypes, ISSUER, openWorld, WHY, type World } from './world.testkit.ts'
 
@@ -23,7 +24,9 @@ it('brings back a client that was revoked by mistake: tokens and grants, and not
   const wrong = await world.revoker.revoke({ kind: 'client', id: client }, WHY)
   await world.revoker.revoke({ kind: 'subject', id: 'jane', issuer: 'https://idp.example' }, WHY)
   const done = await undo(wrong.epoch, wrong.seq)
-  assert.deepEqual({ ...done, epoch: '' }, { epoch: '', seq: 2, entries: 2, removed: 1, restored: 1 })
+  const { floor } = await world.store.revocations.head()
+  assert.ok(floor > wrong.seq, 'numbers of the new epoch lie above those before')
+  assert.deepEqual({ ...done, epoch: '' }, { epoch: '', seq: floor + 2, entries: 2, removed: 1, restored: 1 })
   assert.notEqual(done.epoch, wrong.epoch)
   assert.equal(await world.isDead({ client }, issuedAtMs), undefined)
   assert.equal(await world.isDead({ session }, issuedAtMs), 'session')
@@ -135,6 +138,34 @@ it('loses nothing that comes in while the log is carried over', async () => {
   ])
   assert.equal((await world.store.revocations.head()).epoch, done.epoch)
   for (const subject of subjects) assert.equal(await world.isDead({ subject }), 'subject')
+})
+
+it('keeps nobody waiting for a log of any length, and shows nothing of the new one before it is whole', async () => {
+  const { salt } = await world.store.revocations.head()
+  await world.store.transact(async (tx) => {
+    for (let n = 0; n < 3000; n++) {
+      const of = { kind: 'token', issuer: 'https://idp.example', id: `t${n}` } as const
+      const about = { kind: of.kind, issuer: of.issuer, target: of.id, reason: 'r', actor: 'system' }
+      tx.revocations.append({ ...about, key: keyOf(world.sha256, salt, of), cutoffMs: 1, dropAfter: 5e9 })
+    }
+  })
+  const before = await world.store.revocations.head()
+  let undoing = true
+  const done = undo(before.epoch, 7).finally(() => {
+    undoing = false
+  })
+  let between = 0
+  while (undoing) {
+    const { seq, epoch } = await world.store.transact((tx) => tx.revocations.head())
+    const snapshot = await world.store.revocations.snapshot(0)
+    if (!undoing || snapshot.head.epoch !== before.epoch) break
+    assert.deepEqual([seq, epoch, snapshot.entries.length], [3000, before.epoch, 3000])
+    assert.deepEqual(await world.store.revocations.after(3000, 10), [])
+    between++
+  }
+  assert.ok(between > 3, 'others had their turn in between')
+  assert.equal((await done).entries, 2999)
+  assert.equal((await world.store.revocations.snapshot(0)).entries.length, 2999)
 })
 
 it('carries the log over a gap after a restore, and ends what may have been revoked in it', async () => {

@@ -10,7 +10,7 @@ import type { KeyKind } from '@signet/kernel/revocation.ts'
 import { epochSeconds } from '@signet/kernel/surroundings.ts'
 import { type AuditActor, audited } from '../audit/events.ts'
 import type { LogEntry, Tx } from '../store/store.ts'
-import { type CarriedLog, carryLogOver } from './carry-log.ts'
+import { carryLogOver } from './carry-log.ts'
 import { findPrior } from './prior.ts'
 import { AUDIT_ROLES, claimOfActor, IDEMPOTENCY_SECONDS } from './record.ts'
 import { refuse } from './refuse.ts'
@@ -25,7 +25,7 @@ export interface UndoRequest {
 }
 
 export interface Undone {
-  /** The new numbering, and its last number. */
+  /** The new numbering, and its last number; the first lies far above those before. */
   readonly epoch: string
   readonly seq: number
   /** Entries carried over. */
@@ -48,22 +48,32 @@ export async function undoRevocations(request: UndoRequest, why: Why, parts: Rev
   const before = claim && (await store.transact((tx) => tx.idempotency.find(claim)))
   if (before !== undefined) return recallUndone(before, request)
   if ((await store.revocations.head()).epoch !== epoch) throw refuse('conflict', 'epoch_changed')
-  await checkUndoable(seqs, parts)
+  const named = await findUndoable(seqs, parts)
+  const isUndone = sameMistakes(named)
+  const targets = new Set(named.map(targetOf))
+  /** Of the targets named: what is undone, and what stays. */
+  const gone: LogEntry[] = []
+  const left: LogEntry[] = []
 
-  const undone = await carryLogOver(parts, async (tx, log, next) => {
-    const named = await pick(tx, log, seqs, parts.issuer)
-    const isUndone = sameMistakes(named)
-    const nowAt = epochSeconds(tx.nowMs)
-    const left = log.entries.filter((entry) => !isUndone(entry))
-    const gone = log.entries.filter(isUndone)
-    const restored = await restoreGrants(tx, gone, left, parts)
-    const entries = left.filter((entry) => log.needs(entry)).length
-    for (const entry of named) auditUndo(tx, entry, why, parts, { new_epoch: next.epoch, restored })
-    const answer = { epoch: next.epoch, seq: entries, entries, removed: gone.length, restored }
-    if (claim !== undefined) {
-      await tx.idempotency.put(claim, JSON.stringify({ request: { epoch, seqs }, answer }), nowAt + IDEMPOTENCY_SECONDS)
-    }
-    return { keeps: (entry) => !isUndone(entry), adds: [], answer }
+  const undone = await carryLogOver(parts, {
+    keeps(entry) {
+      if (!targets.has(targetOf(entry))) return true
+      const stays = !isUndone(entry)
+      ;(stays ? left : gone).push(entry)
+      return stays
+    },
+    async conclude(tx, next) {
+      if (gone.filter(({ seq }) => seqs.includes(seq)).length < named.length) throw refuse('not_found', 'unknown_revocation')
+      await refuseSuspended(tx, named, parts.issuer)
+      const restored = await restoreGrants(tx, gone, left, parts)
+      for (const entry of named) auditUndo(tx, entry, why, parts, { new_epoch: next.epoch, restored })
+      const answer = { epoch: next.epoch, seq: next.seq, entries: next.entries, removed: gone.length, restored }
+      if (claim !== undefined) {
+        const until = epochSeconds(tx.nowMs) + IDEMPOTENCY_SECONDS
+        await tx.idempotency.put(claim, JSON.stringify({ request: { epoch, seqs }, answer }), until)
+      }
+      return { adds: [], answer }
+    },
   })
   parts.bus.publish('revocations')
   return undone
@@ -76,26 +86,27 @@ function recallUndone(stored: string, asked: UndoRequest): Undone {
   return answer
 }
 
-/** Before the transaction, since it asks what no transition says; what it finds does not change any more. */
-async function checkUndoable(seqs: readonly number[], { store, issuer }: RevokerParts): Promise<void> {
-  for (const seq of seqs) {
+/** The entries named. Before the transaction, since it asks what no transition says; what it finds does not change any more. */
+async function findUndoable(seqs: readonly number[], { store, issuer }: RevokerParts): Promise<readonly LogEntry[]> {
+  const named: LogEntry[] = []
+  for (const seq of new Set(seqs)) {
     const [entry] = await store.revocations.after(seq - 1, 1)
     if (entry?.seq !== seq) throw refuse('not_found', 'unknown_revocation')
+    named.push(entry)
     if (entry.issuer !== issuer || WIDE.includes(entry.kind)) continue
     const isApiKey = entry.kind === 'token' && (await store.apiKeys.find(entry.target as TokenId)) !== undefined
     if (entry.kind !== 'token' || isApiKey) throw refuse('conflict', 'not_undoable')
   }
+  return named
 }
 
-/** The entries named. One whose target is held would give life to tokens while nothing else may live. */
-async function pick(tx: Tx, { entries }: CarriedLog, seqs: readonly number[], issuer: string): Promise<readonly LogEntry[]> {
-  const wanted = new Set(seqs)
-  const named = entries.filter((entry) => wanted.has(entry.seq))
-  if (named.length < wanted.size) throw refuse('not_found', 'unknown_revocation')
+const targetOf = ({ kind, issuer, target }: LogEntry): string => JSON.stringify([kind, issuer, target])
+
+/** One whose target is held would give life to tokens while nothing else may live. */
+async function refuseSuspended(tx: Tx, named: readonly LogEntry[], issuer: string): Promise<void> {
   for (const { kind, issuer: of, target } of named) {
     if (of === issuer && (await isSuspended(tx, kind, target))) throw refuse('conflict', 'suspended')
   }
-  return named
 }
 
 async function isSuspended(tx: Tx, kind: KeyKind, id: string): Promise<boolean> {

@@ -7,12 +7,14 @@ import { first } from './migrations/0001-first.ts'
 import { regions } from './migrations/0002-regions.ts'
 import { batches } from './migrations/0003-batches.ts'
 import { validators } from './migrations/0004-validators.ts'
+import { epochs } from './migrations/0005-epochs.ts'
 
 const MIGRATIONS: readonly { readonly version: number; readonly sql: string }[] = [
   { version: 1, sql: first },
   { version: 2, sql: regions },
   { version: 3, sql: batches },
   { version: 4, sql: validators },
+  { version: 5, sql: epochs },
 ]
 
 export const SCHEMA_VERSION = MIGRATIONS.length

@@ -633,15 +633,30 @@ export interface RevocationTransitions {
   append(entry: Omit<LogEntry, 'seq' | 'epoch' | 'atMs'>): { seq: number; epoch: string }
   ofKey(key: Uint8Array): Promise<readonly LogEntry[]>
   /**
-   * Starts a new numbering with a new salt; the old log is dropped and the given entries begin the new one. Held to the head
-   * that `head` gave to this work: when it has moved since, the work runs again, so that whoever carries a log over
-   * can look whether something came meanwhile.
+   * Lays entries (≤ 1000) beside the log, where nobody sees them, for a new epoch to begin with: behind those that `staged` counts, or as
+   * the first. What no epoch has taken within an hour is forgotten.
    */
-  newEpoch(epoch: string, salt: Salt, entries: readonly Omit<LogEntry, 'seq' | 'epoch' | 'atMs'>[]): Promise<void>
+  stage(entries: readonly Omit<LogEntry, 'seq' | 'epoch' | 'atMs'>[], staged?: Staged): Promise<Staged>
+  /**
+   * Starts a new numbering with a new salt; the log so far is dropped, and what was staged and then the given entries begin the new one,
+   * whose floor is where its numbers begin. Held to the head that `head` gave to this work: when it has moved since, the work
+   * runs again, so that whoever carries a log over can look whether something came meanwhile. False when what was staged has gone.
+   */
+  newEpoch(
+    epoch: string,
+    salt: Salt,
+    entries: readonly Omit<LogEntry, 'seq' | 'epoch' | 'atMs'>[],
+    staged?: Staged,
+  ): Promise<boolean>
   /** Remembers a cutoff to be made later (REV-12). Once per `dueMs` and family; the larger cutoff is kept. */
   defer(cutoff: DeferredCutoff): Promise<void>
   /** Takes out at most `limit` (≤ 500) that are due at `nowMs`, earliest first. No two transactions get the same one. */
   takeDue(nowMs: number, limit: number): Promise<readonly DeferredCutoff[]>
+}
+/** Entries that wait for their epoch: their numbers go from `base + 1` to `base + count`. */
+export interface Staged {
+  readonly base: number
+  readonly count: number
 }
 /** A cutoff on a family that is to be made when its drain is over. */
 export interface DeferredCutoff {

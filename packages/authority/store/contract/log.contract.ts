@@ -131,7 +131,8 @@ export function logContract(given: () => Store): void {
     })
     const answers = await Promise.all([late(0), late(1), renew.then(() => late(2)), late(3)])
     const head = await store.revocations.head()
-    assert.deepEqual([head.epoch, head.floor, head.salt], ['epoch-two', 0, salt])
+    assert.deepEqual([head.epoch, head.salt], ['epoch-two', salt])
+    assert.ok(head.floor > old.seq, 'the new numbers lie above the old')
     const log = await readAll(store, 0)
     assert.deepEqual(
       log.slice(0, 2).map((entry) => entry.reason),
@@ -139,7 +140,7 @@ export function logContract(given: () => Store): void {
     )
     assert.deepEqual(
       log.map((entry) => entry.seq),
-      Array.from({ length: head.seq }, (_, n) => n + 1),
+      Array.from({ length: head.seq - head.floor }, (_, n) => head.floor + n + 1),
     )
     // Whoever made a key under a salt has its entry in the log of that salt.
     for (const { under, place } of answers) assert.equal(place.epoch, under)
@@ -147,6 +148,44 @@ export function logContract(given: () => Store): void {
       assert.ok(log.some((entry) => entry.seq === place.seq))
     assert.equal((await store.revocations.ofKey(carried[0]?.key as Uint8Array)).length, 1)
     assert.notEqual(old.epoch, 'epoch-two')
+  })
+
+  test("what is staged for an epoch is nobody's business before it begins, and the log of before goes afterwards", async () => {
+    const store = given()
+    const old = await store.transact(async (tx) => tx.revocations.append(anEntry({ dropAfter: 5e9 })))
+    const before = await store.revocations.head()
+    const rows = (n: number) => Array.from({ length: n }, (_, at) => anEntry({ reason: `staged ${at}`, dropAfter: 1 }))
+    const first = await store.transact((tx) => tx.revocations.stage(rows(700)))
+    const staged = await store.transact((tx) => tx.revocations.stage(rows(500), first))
+    const other = await store.transact((tx) => tx.revocations.stage(rows(3)))
+    assert.ok(other.base > staged.base + staged.count)
+    assert.deepEqual(await store.revocations.head(), before)
+    assert.deepEqual(await readAll(store, before.seq), [])
+    assert.ok((await store.revocations.snapshot(0)).entries.length <= before.seq)
+    const nowMs = await store.now()
+    while ((await store.purge(nowMs, 500)).more);
+    assert.ok((await store.revocations.head()).floor <= before.seq, 'nor the business of a purge')
+    const begin = (epoch: string, from: typeof staged) =>
+      store.transact(async (tx) => {
+        await tx.revocations.head()
+        return tx.revocations.newEpoch(epoch, before.salt, [anEntry({ reason: 'added' })], from)
+      })
+    assert.equal(await begin('epoch-staged', staged), true)
+    const head = await store.revocations.head()
+    assert.deepEqual([head.epoch, head.floor, head.seq], ['epoch-staged', staged.base, staged.base + 1201])
+    const log = await readAll(store, 0)
+    assert.deepEqual([log.length, log.at(0)?.reason, log.at(-1)?.reason], [1201, 'staged 0', 'added'])
+    assert.deepEqual((await store.revocations.ofKey((log[5] as LogEntry).key)).length, 1)
+    // Abandoned is what no epoch has taken for an hour; whoever comes late must begin anew.
+    const purged: Record<string, number> = {}
+    for (let more = true; more; ) {
+      const report = await store.purge(nowMs + 2 * 3_600_000, 500)
+      for (const [table, gone] of Object.entries(report.purged)) purged[table] = (purged[table] ?? 0) + gone
+      more = report.more
+    }
+    assert.ok((purged.old_epochs as number) >= 3 + 1)
+    assert.equal(await begin('epoch-late', other), false)
+    assert.ok(old.seq < head.floor)
   })
 
   test('every commit with events is one link, and each chain proves by the kernel that nothing is missing', async () => {

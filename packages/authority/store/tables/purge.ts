@@ -4,7 +4,7 @@ import { epochSeconds } from '@signet/kernel/surroundings.ts'
 import type { PurgeReport } from '../store.ts'
 import { LONGEST_FAMILY } from './families.ts'
 import { put } from './meta.ts'
-import { purgeEntries } from './revocations.ts'
+import { purgeEntries, purgeOutside } from './revocations.ts'
 import type { Value, Work } from './sql.ts'
 
 /** Rows that one unit of work deletes at most, so that nobody behind it waits long. */
@@ -73,6 +73,10 @@ const steps: Readonly<Record<string, (work: Work, nowMs: number, limit: number) 
   async revocation_log(work, nowMs, limit) {
     const gone = await purgeEntries(work, nowMs, limit)
     return { gone, more: gone === limit }
+  },
+  async old_epochs(work, nowMs, limit) {
+    const gone = await purgeOutside(work, nowMs, limit)
+    return { gone, more: gone > 0 } // Of one kind at a time.
   },
   families: purgeFamilies,
 }

@@ -1,6 +1,7 @@
 /**
  * The revocation log. Its head is one row, locked last in a commit and until its end, so that numbers are dense and in the
- * order of the commits. Rows belong to the head's epoch; a new epoch drops the old ones.
+ * order of the commits. The log is the rows between the head's `base` and its `seq`. A new epoch begins far above: its rows are laid
+ * there piece by piece, unseen, and one change of the head makes them the log; what then lies below is purged.
  */
 import { toBase64Url } from '@signet/kernel/bytes.ts'
 import type { FamilyId } from '@signet/kernel/ids.ts'
@@ -15,14 +16,20 @@ import {
   type RevocationLookups,
   type RevocationTransitions,
 } from '../store.ts'
+import { raise } from './meta.ts'
 import { boundedLimit, MAX_PAGE } from './page.ts'
 import { peerLookups } from './peers.ts'
 import type { NewEntry, Place, Row, Sql, Work } from './sql.ts'
 
 const HEAD = 'select epoch, seq, floor, salt_version, salt from revocation_head where one = 1'
-const ENTRY = `select seq, (select epoch from revocation_head where one = 1) as epoch, at_ms, key, cutoff_ms, drop_after, kind,
-  issuer, target, reason, actor, act, origin from revocation_log`
-const OF_KEY = `${ENTRY} where key = $1 order by seq desc limit 100`
+// A node of the version before begins an epoch without a base, and with a floor of 0.
+const BASE = 'case when h.base <= h.floor then h.base else 0 end'
+const LOG = `revocation_head h, revocation_log l where h.one = 1 and l.seq <= h.seq`
+const ENTRY = `select l.seq, h.epoch, l.at_ms, l.key, l.cutoff_ms, l.drop_after, l.kind, l.issuer, l.target, l.reason, l.actor, l.act, l.origin
+  from ${LOG}`
+const OF_KEY = `${ENTRY} and l.seq > ${BASE} and l.key = $1 order by l.seq desc limit 100`
+/** After a number and in the log. One bound, so that the engine goes straight to it. */
+const after = (sql: Sql, parameter: string) => `l.seq > ${sql.dialect.larger}(${parameter}, ${BASE})`
 
 const ACTS: readonly LogAct[] = ['revoke', 'renew', 'suspend', 'cover']
 
@@ -33,7 +40,8 @@ export function revocationLookups(sql: Sql, snapshot: RevocationLookups['snapsho
   return {
     head: () => readHead(sql),
     async after(seq, limit) {
-      const rows = await sql.read(`${ENTRY} where seq > $1 order by seq limit $2`, [seq, boundedLimit(limit, MAX_ENTRIES)])
+      const text = `${ENTRY} and ${after(sql, '$1')} order by l.seq limit $2`
+      const rows = await sql.read(text, [seq, boundedLimit(limit, MAX_ENTRIES)])
       return rows.map((row) => readEntry(row, sql))
     },
     snapshot,
@@ -71,8 +79,8 @@ export async function snapshotPart(
   seq: number,
   limit: number,
 ): Promise<readonly (Revocation & { readonly seq: number })[]> {
-  const text =
-    'select seq, key, cutoff_ms, drop_after from revocation_log where seq > $1 and drop_after > $2 order by seq limit $3'
+  const text = `select l.seq, l.key, l.cutoff_ms, l.drop_after from ${LOG} and ${after(sql, '$1')} and l.drop_after > $2
+    order by l.seq limit $3`
   return (await sql.read(text, [seq, nowAt, limit])).map((row) => ({
     seq: row.seq as number,
     key: sql.dialect.readBytes(row.key),
@@ -97,21 +105,36 @@ export function revocationTransitions(work: Work): RevocationTransitions {
     async ofKey(key) {
       return (await work.read(OF_KEY, [key])).map((row) => readEntry(row, work))
     },
-    async newEpoch(epoch, salt, entries) {
+    async stage(entries, staged) {
+      const { base, count } = staged ?? { base: await nextBase(work), count: 0 }
+      await insertRows(
+        work,
+        entries.map((entry, n) => entryValues(base + count + n + 1, work.nowMs, entry)),
+      )
+      return { base, count: count + entries.length }
+    },
+    async newEpoch(epoch, salt, entries, staged) {
       await work.exclusive()
       // Held to the head that this work decided by: a revocation that came in between would be lost.
       const seen = outbox.head ?? (await readHead(work))
+      const { base, count } = staged ?? { base: await nextBase(work), count: 0 }
+      const seq = base + count + entries.length
       const moved = await work.write(
-        `update revocation_head set epoch = $1, seq = $2, floor = 0, salt_version = $3, salt = $4
-         where one = 1 and epoch = $5 and seq = $6`,
-        [epoch, entries.length, salt.version, salt.bytes, seen.epoch, seen.seq],
+        `update revocation_head set epoch = $1, seq = $2, floor = $3, base = $3, salt_version = $4, salt = $5
+         where one = 1 and epoch = $6 and seq = $7`,
+        [epoch, seq, base, salt.version, salt.bytes, seen.epoch, seen.seq],
       )
       if (moved !== 1) work.again()
-      await work.write('delete from revocation_log', [])
-      let seq = 0
-      for (const entry of entries) await work.write(INSERT, entryValues(++seq, work.nowMs, entry))
-      outbox.head = { epoch, seq, floor: 0, salt }
+      // The head is locked now, and who sweeps locks it too: what is there stays.
+      const swept = (await work.readOne('select value from meta where name = $1', [SWEPT]))?.value
+      if (Number(swept ?? 0) > base) return false
+      await insertRows(
+        work,
+        entries.map((entry, n) => entryValues(base + count + n + 1, work.nowMs, entry)),
+      )
+      outbox.head = { epoch, seq, floor: base, salt }
       outbox.renewed = true
+      return true
     },
     async defer(cutoff) {
       await work.write(
@@ -136,6 +159,18 @@ export function revocationTransitions(work: Work): RevocationTransitions {
         .sort((a, b) => a.dueMs - b.dueMs)
     },
   }
+}
+
+/** More than the log grows by while a new epoch is laid out above it; numbers stay whole for two million epochs. */
+const GAP = 2 ** 32
+
+/** Where the numbers of a new epoch may begin: above all there are, so that two that are laid out at once stay apart. */
+async function nextBase(work: Work): Promise<number> {
+  const row = await work.readOne(
+    `select ${work.dialect.larger}(seq, coalesce((select max(seq) from revocation_log), 0)) as top from revocation_head where one = 1`,
+    [],
+  )
+  return (row?.top as number) + GAP
 }
 
 /**
@@ -188,9 +223,19 @@ const APPEND_MANY = `with head as (update revocation_head set seq = seq + cast($
   select seq, epoch from head`
 
 async function appendMany(work: Work, epoch: string | null, rows: readonly Entry[]): Promise<Row | undefined> {
-  const columns = (rows[0] ?? []).map((_, n) => rows.map((row) => row[n] as Entry[number]))
-  return (await work.writeRows(APPEND_MANY, [rows.length, epoch, ...columns]))[0]
+  return (await work.writeRows(APPEND_MANY, [rows.length, epoch, ...columnsOf(rows)]))[0]
 }
+
+async function insertRows(work: Work, rows: readonly Entry[]): Promise<void> {
+  if (rows.length === 0) return
+  if (work.dialect.engine === 'postgres') await work.write(INSERT_MANY, columnsOf(rows))
+  else for (const row of rows) await work.write(INSERT, row)
+}
+
+const INSERT_MANY = `insert into revocation_log (${COLUMNS}) select * from unnest($1::bigint[], $2::bigint[], $3::bytea[], $4::bigint[],
+  $5::bigint[], $6::smallint[], $7::text[], $8::text[], $9::text[], $10::text[], $11::smallint[], $12::text[])`
+
+const columnsOf = (rows: readonly Entry[]): Entry[] => (rows[0] ?? []).map((_, n) => rows.map((row) => row[n] as Entry[number]))
 
 function entryValues(seq: number, atMs: number, entry: NewEntry): Entry {
   const { key, cutoffMs, dropAfter, kind, issuer, target, reason, actor, act, origin } = entry
@@ -223,7 +268,8 @@ function readEntry(row: Row, { dialect }: Sql): LogEntry {
 export async function purgeEntries(work: Work, nowMs: number, limit: number): Promise<number> {
   const nowAt = epochSeconds(nowMs)
   const over = await work.read(
-    'select seq from revocation_log where drop_after <= $1 and (seq <= $3 or drop_after <= $4) order by drop_after limit $2',
+    `select l.seq from ${LOG} and l.seq > ${BASE} and l.drop_after <= $1 and (l.seq <= $3 or l.drop_after <= $4)
+     order by l.drop_after limit $2`,
     [nowAt, limit, await takenOverByAll(work), nowAt - LONGEST_HOLD_SECONDS],
   )
   if (over.length === 0) return 0
@@ -231,6 +277,31 @@ export async function purgeEntries(work: Work, nowMs: number, limit: number): Pr
   await work.write(`update revocation_head set floor = ${work.dialect.larger}(floor, $1) where one = 1`, [last])
   let gone = 0
   for (const row of over) gone += await work.write('delete from revocation_log where seq = $1', [row.seq as number])
+  return gone
+}
+
+/** Meta name of the largest number that was forgotten before its epoch began: who staged it must not begin one. */
+const SWEPT = 'log_swept'
+/** What was staged so long ago is nobody's any more. */
+const ABANDONED_MS = 3_600_000
+
+/** Forgets the rows outside the log, at most `limit`: of epochs that are over, and staged for one that never began. */
+export async function purgeOutside(work: Work, nowMs: number, limit: number): Promise<number> {
+  const bounds = await work.readOne(`select ${BASE} as base, h.seq from revocation_head h where h.one = 1`, [])
+  const over = await work.write(
+    'delete from revocation_log where seq in (select seq from revocation_log where seq <= $1 order by seq limit $2)',
+    [bounds?.base as number, limit],
+  )
+  const staged = 'select seq from revocation_log where seq > $1 and at_ms <= $2 order by seq limit $3'
+  const values = [nowMs - ABANDONED_MS, limit]
+  if (over > 0 || (await work.readOne(staged, [bounds?.seq as number, ...values])) === undefined) return over
+  // Under the head's lock, for now they may be the log.
+  const [head] = await work.writeRows('update revocation_head set floor = floor where one = 1 returning seq', [])
+  const abandoned = (await work.read(staged, [head?.seq as number, ...values])).map((row) => row.seq as number)
+  if (abandoned.length === 0) return 0
+  await raise(work, SWEPT, Math.max(...abandoned))
+  let gone = 0
+  for (const seq of abandoned) gone += await work.write('delete from revocation_log where seq = $1', [seq])
   return gone
 }
 
