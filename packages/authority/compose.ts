@@ -11,12 +11,14 @@ import { carryFeed } from './carry-feed.ts'
 import { createKnownClients } from './clients/authenticate-client.ts'
 import type { Config } from './config.ts'
 import { firstStart } from './first-start.ts'
+import { isHere } from './grants/home.ts'
 import { identifyToken } from './grants/identify-token.ts'
 import { createLivingTokens } from './grants/living-token.ts'
 import { createCatalog } from './grants/target.ts'
 import { createHealthChecks } from './health-checks.ts'
 import { operationsRoutes } from './http/health.ts'
 import { createLimits } from './http/oauth/caller.ts'
+import { createElsewhere } from './http/oauth/elsewhere.ts'
 import { createStep } from './http/oauth/step.ts'
 import { createAdminAccess, createOwnValidator, requireToken } from './http/protected.ts'
 import { createHttpServer } from './http/server.ts'
@@ -170,6 +172,7 @@ export async function assemble(foundation: Foundation) {
           lost: (name, cause) => log.warn({ region: name, err: cause }, 'another region cannot be followed'),
           found: (name) => log.info({ region: name }, 'the other region is followed again'),
           takenOver: metrics.takenOver,
+          forwarded: metrics.forwarded,
         },
       }))
     if (regions !== undefined) closing.add(() => regions.close())
@@ -215,6 +218,8 @@ export async function assemble(foundation: Foundation) {
     const health = { checks, metrics: metrics.registry }
     const shared = { ...common, keys, registry, livingTokens, revoker, policyVersion: version }
     const callers = { clients, limits: createLimits(settings, clock), step: createStep(timers) }
+    const here = (token: string) => isHere(token, { ...common, keys })
+    const elsewhere = regions && createElsewhere({ isHere: here, forward: regions.forward })
     const app = createHttpServer({
       issuer,
       log,
@@ -222,7 +227,7 @@ export async function assemble(foundation: Foundation) {
       telemetry: metrics,
       trustedProxies,
       health,
-      oauth: { ...shared, ...callers, catalog, mint, triggers, retirement, validator, telemetry: metrics },
+      oauth: { ...shared, ...callers, elsewhere, catalog, mint, triggers, retirement, validator, telemetry: metrics },
       signin,
       admin: {
         ...shared,
@@ -235,7 +240,7 @@ export async function assemble(foundation: Foundation) {
         log,
         access: createAdminAccess(validator),
       },
-      region: { regions, authorize: (request, reply) => requireToken(request, reply, validator, 'signet:region') },
+      region: { regions, isHere: here, authorize: (request, reply) => requireToken(request, reply, validator, 'signet:region') },
       feed: {
         hub,
         fleet,

@@ -52,7 +52,14 @@ export class Refusal extends Error {
   }
 }
 
-export type FaultCode = 'store_unavailable' | 'store_read_only' | 'keys_unavailable' | 'clock_unsure' | 'overloaded' | 'stopping'
+export type FaultCode =
+  | 'store_unavailable'
+  | 'store_read_only'
+  | 'keys_unavailable'
+  | 'region_unavailable'
+  | 'clock_unsure'
+  | 'overloaded'
+  | 'stopping'
 
 /** Something of ours is broken or cut off: 503 with Retry-After, never `invalid_grant`. */
 export class Fault extends Error {

@@ -24,6 +24,12 @@ export class Form {
   get(name: string): string | undefined {
     return this.#values.get(name)
   }
+  /** As a body that reads the same. */
+  encoded(): string {
+    const body = new URLSearchParams([...this.#values])
+    for (const resource of this.resources) body.append('resource', resource)
+    return body.toString()
+  }
   /** The value; absent is a refusal. */
   need(name: string): string {
     const value = this.#values.get(name)

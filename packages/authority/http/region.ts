@@ -1,19 +1,23 @@
 /** What other regions of the same issuer ask (docs/regions.md): the log in plain words, and the public keys. */
 import { refusal } from '@signet/kernel/errors.ts'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import { ANSWERED_HEADERS, FORWARDED_HEADERS, type ForwardedAnswer, forwardedRequest } from '../regions/forward.ts'
 import type { Regions } from '../regions/regions.ts'
+import { FORM_TYPE, MAX_BODY_BYTES } from './form.ts'
 
 export interface RegionRouteParts {
   /** Absent where there is one region only: nothing is answered then. */
   readonly regions: Regions | undefined
   /** Throws what the one catch answers with 401 or 403 and a challenge. */
   authorize(request: FastifyRequest, reply: FastifyReply): Promise<unknown>
+  /** Whether this region can judge the token. */
+  isHere(token: string): Promise<boolean>
 }
 
 /** Reasons of refusals here. */
-export type RegionReason = 'unknown_region' | 'malformed_region_place'
+export type RegionReason = 'unknown_region' | 'malformed_region_place' | 'malformed_question'
 
-export function regionRoutes(app: FastifyInstance, { regions, authorize }: RegionRouteParts): void {
+export function regionRoutes(app: FastifyInstance, { regions, authorize, isHere }: RegionRouteParts): void {
   if (regions === undefined) return
   const noHead = { exposeHeadRoute: false }
 
@@ -31,7 +35,33 @@ export function regionRoutes(app: FastifyInstance, { regions, authorize }: Regio
     knownRegion(request.query as Query, regions)
     return reply.send(regions.export.keys())
   })
+
+  // The request is asked anew, here, as if it had come here: nothing of it is believed that a client could not say itself.
+  app.post('/region/forward', { bodyLimit: FORWARDED_BYTES }, async (request, reply): Promise<ForwardedAnswer> => {
+    await authorize(request, reply)
+    const parsed = forwardedRequest.safeParse(request.body)
+    if (!parsed.success) throw refusal('invalid_request', 'malformed_question' satisfies RegionReason)
+    knownRegion(parsed.data, regions)
+    const { path, token, form, headers, address } = parsed.data
+    if (!(await isHere(token))) return { known: false }
+    const asked = Object.fromEntries(FORWARDED_HEADERS.flatMap((name) => (name in headers ? [[name, headers[name]]] : [])))
+    const answer = await app.inject({
+      method: 'POST',
+      url: path,
+      headers: { ...asked, 'content-type': FORM_TYPE },
+      payload: form,
+      remoteAddress: address,
+    })
+    const answered = ANSWERED_HEADERS.flatMap((name) => {
+      const value = answer.headers[name]
+      return typeof value === 'string' ? [[name, value] as const] : []
+    })
+    return { known: true, status: answer.statusCode, headers: Object.fromEntries(answered), body: answer.body }
+  })
 }
+
+/** A form with everything escaped once more. */
+const FORWARDED_BYTES = 4 * MAX_BODY_BYTES
 
 type Query = Readonly<Record<string, unknown>>
 const EPOCH = /^[\w-]{0,64}$/

@@ -49,6 +49,8 @@ export interface RegionObserver {
   found?(peer: string): void
   /** Entries of one page, `milliseconds` after the question for it was sent. */
   takenOver?(peer: string, entries: number, covered: number): void
+  /** A request about a token that is not here was passed on. */
+  forwarded?(peer: string, outcome: 'answered' | 'unknown' | 'failed'): void
 }
 
 /** After trouble: doubling from the first to the last, and partly random, so that regions do not come back in step. */

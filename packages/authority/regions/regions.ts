@@ -5,7 +5,8 @@
 import type { KeyRecord } from '../store/store.ts'
 import { type ExportParts, exportLog, type LogExport } from './export-log.ts'
 import { type FollowedPeer, type FollowParts, followPeer, type PeerStatus } from './follow-peer.ts'
-import { LinkTrouble, openLink, type Peer } from './link.ts'
+import { createForward, type Forward } from './forward.ts'
+import { type Link, LinkTrouble, openLink, type Peer } from './link.ts'
 import { readKeys } from './link-messages.ts'
 
 export interface RegionConfig {
@@ -19,6 +20,7 @@ export interface Regions {
   readonly name: string
   readonly peers: readonly string[]
   readonly export: LogExport
+  readonly forward: Forward
   /** Milliseconds that our knowledge of the other regions is old, of the worst; Infinity: never had. */
   ageMs(): number
   status(): readonly PeerStatus[]
@@ -40,9 +42,10 @@ export async function openRegions(config: RegionConfig, parts: RegionParts): Pro
   })
   const exported = exportLog({ ...parts, name: config.name, peers: names })
   const followed: FollowedPeer[] = []
+  const links = new Map(config.peers.map((peer) => [peer.name, openLink(peer, { issuer, clock })]))
   try {
     for (const peer of config.peers) {
-      const link = openLink(peer, { issuer, clock })
+      const link = links.get(peer.name) as Link
       followed.push(await followPeer({ ...parts, self: config.name, peer, link, checkKeys: (list) => checkKeys(list, parts) }))
     }
   } catch (error) {
@@ -53,6 +56,7 @@ export async function openRegions(config: RegionConfig, parts: RegionParts): Pro
     name: config.name,
     peers: names,
     export: exported,
+    forward: createForward({ self: config.name, links, forwarded: parts.observe?.forwarded }),
     ageMs: () => (config.insecureIgnorePeerStaleness ? 0 : Math.max(0, ...followed.map((peer) => peer.ageMs()))),
     status: () => followed.map((peer) => peer.status()),
     close,

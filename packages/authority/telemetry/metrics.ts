@@ -21,6 +21,8 @@ export interface Telemetry {
   answered(route: string, method: string, status: number, seconds: number): void
   /** Entries of another region were taken over; of them `covered` came late. */
   takenOver(region: string, entries: number, covered: number): void
+  /** A request was passed on to another region: `answered`, `unknown` there, or `failed`. */
+  forwarded(region: string, outcome: string): void
   /** A sign-in ended: `succeeded` or the reason it was refused. */
   signedIn(outcome: string): void
 }
@@ -110,8 +112,15 @@ export function createMetrics(): Telemetry & { readonly registry: Registry; bind
     labelNames: ['region', 'arrived'],
     registers,
   })
+  const forwarded = new Counter({
+    name: 'signet_region_forwards_total',
+    help: 'Requests passed on to the region where their token may live.',
+    labelNames: ['region', 'outcome'],
+    registers,
+  })
   return {
     registry,
+    forwarded: (region, outcome) => forwarded.inc({ region, outcome }),
     takenOver(region, count, covered) {
       takenOver.inc({ region, arrived: 'in_time' }, count - covered)
       takenOver.inc({ region, arrived: 'late' }, covered)

@@ -7,10 +7,11 @@ import { type Inspection, type InspectionParts, inspectToken } from '../../grant
 import { refuse } from '../../grants/refuse.ts'
 import type { Mint } from '../../tokens/mint.ts'
 import { type CallerParts, callerOf } from './caller.ts'
+import { type ElsewhereParts, relay } from './elsewhere.ts'
 
 const SIGNED_TYPE = 'application/token-introspection+jwt'
 
-export interface IntrospectParts extends InspectionParts, CallerParts {
+export interface IntrospectParts extends InspectionParts, CallerParts, ElsewhereParts {
   readonly mint: Pick<Mint, 'sign'>
 }
 
@@ -21,6 +22,8 @@ export function introspectRoute(app: FastifyInstance, parts: IntrospectParts): v
     // RFC 7662 §2.1: who proves nothing could scan for tokens that work.
     if (client.record.authMethod === 'none') throw refuse('unauthorized_client', 'introspection_not_allowed')
     const token = form.need('token')
+    const home = await parts.elsewhere?.('/introspect', token, form, request)
+    if (home !== undefined) return relay(reply, home)
     if (client.uses.length > 0) await parts.store.transact((tx) => useUp(tx, client.uses))
     const known = await inspectToken(token, client.record, parts)
     const answer = form.get('mode') === 'minimal' ? { active: known !== undefined } : describe(known)

@@ -8,8 +8,9 @@ import { preflight } from '../cors.ts'
 import { formOf } from '../form.ts'
 import { addressKey, takeOrRefuse } from '../rate-limit.ts'
 import { type CallerParts, callerOf } from './caller.ts'
+import { type ElsewhereParts, relay } from './elsewhere.ts'
 
-export interface RevokeParts extends RevocationParts, CallerParts {
+export interface RevokeParts extends RevocationParts, CallerParts, ElsewhereParts {
   readonly store: GrantParts['store']
   readonly triggers: Pick<Triggers, 'leakedToken'>
 }
@@ -18,6 +19,8 @@ export function revokeRoutes(app: FastifyInstance, parts: RevokeParts): void {
   app.post('/revoke', async (request, reply) => {
     const { form, client } = await callerOf(request, reply, parts)
     const token = form.need('token')
+    const answer = await parts.elsewhere?.('/revoke', token, form, request)
+    if (answer !== undefined) return relay(reply, answer)
     if (client.uses.length > 0) await parts.store.transact((tx) => useUp(tx, client.uses))
     await revokeToken(token, client.record, parts)
     return reply.code(200).header('cache-control', 'no-store').send()
@@ -27,7 +30,11 @@ export function revokeRoutes(app: FastifyInstance, parts: RevokeParts): void {
   // To have the token is proof enough to end it. The answer is always the same, so that nothing can be learned by asking.
   app.post('/leaks', async (request, reply) => {
     takeOrRefuse(parts.limits.stranger, addressKey(request.ip), 'address_rate')
-    await parts.triggers.leakedToken(formOf(request).need('token'), 'system')
+    const form = formOf(request)
+    const token = form.need('token')
+    const answer = await parts.elsewhere?.('/leaks', token, form, request)
+    if (answer !== undefined) return relay(reply, answer)
+    await parts.triggers.leakedToken(token, 'system')
     return reply.code(202).header('cache-control', 'no-store').send()
   })
 }

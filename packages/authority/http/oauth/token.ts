@@ -16,8 +16,9 @@ import type { Form } from '../form.ts'
 import { addressKey, networkOf } from '../rate-limit.ts'
 import { type CallerParts, callerOf } from './caller.ts'
 import { createProofCheck, singleUseOf } from './dpop.ts'
+import { type ElsewhereParts, relay } from './elsewhere.ts'
 
-export interface TokenParts extends CallerParts, CodeExchangeParts, Omit<RefreshParts, 'pace' | 'refreshed'> {
+export interface TokenParts extends CallerParts, ElsewhereParts, CodeExchangeParts, Omit<RefreshParts, 'pace' | 'refreshed'> {
   readonly telemetry: Pick<Telemetry, 'issued' | 'refreshed'>
 }
 
@@ -36,6 +37,10 @@ export function tokenRoute(app: FastifyInstance, parts: TokenParts): void {
       asked.client = client.record.id
       const grant = knownGrant(form.need('grant_type'))
       asked.grant = grant
+      // Before the proof is looked at: its nonce is the home's.
+      const held = heldToken(grant, form)
+      const answer = held === undefined ? undefined : await parts.elsewhere?.('/token', held, form, request)
+      if (answer !== undefined) return relay(reply, answer)
       const proof = proofs.check(request, reply)
       const caller: Caller = {
         client,
@@ -72,6 +77,9 @@ export function tokenRoute(app: FastifyInstance, parts: TokenParts): void {
   }
 }
 
+/** What a grant is asked with that has state behind it. */
+const heldToken = (grant: string, form: Form): string | undefined =>
+  grant === 'refresh_token' ? form.get('refresh_token') : grant === 'authorization_code' ? form.get('code') : undefined
 const unknownGrant = (): Refusal => refusal('unsupported_grant_type', 'unknown_grant_type' satisfies GrantReason)
 const targetOf = (form: Form) => ({ scope: form.get('scope'), resources: form.resources })
 

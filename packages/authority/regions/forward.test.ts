@@ -1,0 +1,131 @@
+/** A token that lives in another region is judged at its home, wherever it is shown; nobody loses it because a region is away. */
+import assert from 'node:assert/strict'
+import { after, before, describe, test } from 'node:test'
+import type { ClientId } from '@signet/kernel/ids.ts'
+import { basicAuth, TEST_REDIRECT, type TestAuthority } from '@signet/testkit/authority.ts'
+import { createDpopKey } from '@signet/testkit/dpop.ts'
+import { startTwoRegions, type TwoRegions } from '@signet/testkit/regions.ts'
+
+const APP = { id: 'app' as ClientId } as const
+
+describe('a token that lives in another region', () => {
+  let two: TwoRegions
+  before(async () => {
+    two = await startTwoRegions()
+    for (const region of [two.west, two.east]) {
+      await region.addClient(APP)
+      await region.addResource()
+    }
+  })
+  after(() => two.close())
+
+  const auth = basicAuth(APP.id)
+  const refresh = (region: TestAuthority, token: string, headers: Record<string, string> = auth) =>
+    region.post('/token', { grant_type: 'refresh_token', refresh_token: token }, headers)
+
+  async function code(region: TestAuthority, extra: Record<string, string> = {}) {
+    const person = await region.addSubject()
+    const issued = await region.issueCode({ client: APP.id, ...extra }, await region.signIn(person.id))
+    return { grant_type: 'authorization_code', code: issued.code, redirect_uri: TEST_REDIRECT, code_verifier: issued.verifier }
+  }
+
+  async function grant(region: TestAuthority): Promise<{ refresh_token: string; access_token: string }> {
+    const answer = await region.post('/token', await code(region), auth)
+    assert.equal(answer.status, 200, answer.text)
+    return answer.body
+  }
+
+  test('is refreshed through its home, with one successor for all who ask at once anywhere', async () => {
+    const { west, east } = two
+    const first = await grant(west)
+    const answers = await Promise.all([east, west, east, west, east].map((region) => refresh(region, first.refresh_token)))
+    for (const answer of answers) assert.equal(answer.status, 200, answer.text)
+    assert.equal(new Set(answers.map(({ body }) => body.refresh_token)).size, 1)
+    // And what came from there is a token of both.
+    const [{ body }] = answers as [(typeof answers)[0]]
+    const { access_token, refresh_token } = body
+    assert.equal((await east.post('/introspect', { token: refresh_token }, auth)).body.active, true)
+    assert.equal((await east.post('/introspect', { token: access_token }, auth)).body.active, true)
+  })
+
+  test('keeps its binding to a key on the way, whoever gives the nonces', async () => {
+    const { west, east } = two
+    const key = createDpopKey()
+    const send = async (region: TestAuthority, form: Record<string, string>) => {
+      let nonce: string | undefined
+      for (let attempt = 0; ; attempt++) {
+        const dpop = key.proof({ method: 'POST', url: `${west.issuer}/token`, ...(nonce !== undefined && { nonce }) })
+        const answer = await region.post('/token', form, { ...auth, dpop })
+        nonce = answer.headers.get('dpop-nonce') ?? undefined
+        if (answer.body?.error !== 'use_dpop_nonce' || attempt > 2) return answer
+      }
+    }
+    const first = await send(west, await code(west))
+    assert.equal(first.body?.token_type, 'DPoP', first.text)
+    const form = { grant_type: 'refresh_token', refresh_token: first.body.refresh_token }
+    const bare = await refresh(east, first.body.refresh_token)
+    assert.deepEqual([bare.status, bare.body.error], [400, 'invalid_dpop_proof'])
+    const next = await send(east, form)
+    assert.equal(next.status, 200, next.text)
+  })
+
+  test('may be a code: what the browser got in one region is redeemed in another, once', async () => {
+    const { west, east } = two
+    const form = await code(west)
+    assert.equal((await east.post('/token', form, auth)).status, 200)
+    const again = await east.post('/token', form, auth)
+    assert.deepEqual([again.status, again.body.error], [400, 'invalid_grant'])
+  })
+
+  test('is revoked at its home, and that ends it everywhere', async () => {
+    const { west, east } = two
+    const { refresh_token, access_token } = await grant(west)
+    assert.equal((await east.post('/revoke', { token: refresh_token }, auth)).status, 200)
+    const refused = await refresh(east, refresh_token)
+    assert.deepEqual([refused.status, refused.body.error], [400, 'invalid_grant'])
+    await two.settled()
+    for (const region of [west, east]) {
+      assert.equal((await region.post('/introspect', { token: access_token }, auth)).body.active, false)
+    }
+  })
+
+  test('is a fault to ask about while its home cannot be reached, never a refusal; afterwards it is as good as before', async () => {
+    const { west, east } = two
+    const { refresh_token } = await grant(west)
+    two.cut()
+    for (const path of ['/revoke', '/introspect', '/leaks']) {
+      const answer = await east.post(path, { token: refresh_token }, path === '/leaks' ? {} : auth)
+      assert.deepEqual([answer.status, answer.body.reason], [503, 'region_unavailable'], path)
+    }
+    const away = await refresh(east, refresh_token)
+    assert.deepEqual([away.status, away.body.reason, away.headers.get('retry-after')], [503, 'region_unavailable', '2'])
+    assert.equal((await refresh(west, refresh_token)).status, 200)
+    two.heal()
+    await two.settled()
+    // The answer of the refresh above was lost, so to speak: within the grace it is given again.
+    assert.equal((await refresh(east, refresh_token)).status, 200)
+  })
+
+  test('is unknown only when every region says so, and who has not proven himself asks nobody', async () => {
+    const { east } = two
+    const { refresh_token } = await grant(two.west)
+    const stranger = await refresh(east, refresh_token, basicAuth('nobody'))
+    assert.equal(stranger.status, 401)
+    const other = await startOther()
+    try {
+      const answer = await refresh(east, other.token)
+      assert.deepEqual([answer.status, answer.body.error, answer.body.reason], [400, 'invalid_grant', 'refresh_token_unknown'])
+    } finally {
+      await other.close()
+    }
+  })
+
+  /** A refresh token that is well-formed and of another authority altogether. */
+  async function startOther() {
+    const apart = await startTwoRegions()
+    await apart.west.addClient(APP)
+    await apart.west.addResource()
+    const { refresh_token } = await grant(apart.west)
+    return { token: refresh_token, close: () => apart.close() }
+  }
+})

@@ -1,0 +1,81 @@
+/**
+ * Questions about what lives in another region. They are asked there as they came, by this server, once: whoever is asked looks at his own
+ * store alone. A region that may have it and cannot be asked is a fault, never a refusal, on which clients throw their tokens away.
+ */
+import { fault } from '@signet/kernel/errors.ts'
+import { z } from 'zod'
+import type { Link } from './link.ts'
+
+/** Endpoints that take a token which may live elsewhere. */
+export const FORWARDED_PATHS = ['/token', '/revoke', '/introspect', '/leaks'] as const
+
+/** Headers that go along: who asks, and what he proved. */
+export const FORWARDED_HEADERS = ['authorization', 'dpop', 'user-agent', 'accept'] as const
+/** Headers that come back. */
+export const ANSWERED_HEADERS = [
+  'content-type',
+  'retry-after',
+  'www-authenticate',
+  'dpop-nonce',
+  'cache-control',
+  'pragma',
+] as const
+
+const headers = z.record(z.string().max(64), z.string().max(16_384))
+
+export const forwardedRequest = z.object({
+  region: z.string(),
+  path: z.enum(FORWARDED_PATHS),
+  /** What it is about, so that its home is found without reading the rest. */
+  token: z.string().min(1).max(16_384),
+  form: z.string().max(256 * 1024),
+  headers,
+  /** Where the request came from: its home compares and limits by it. */
+  address: z.union([z.ipv4(), z.ipv6()]),
+})
+export type ForwardedRequest = z.output<typeof forwardedRequest>
+
+export const forwardedAnswer = z.discriminatedUnion('known', [
+  z.object({ known: z.literal(false) }),
+  z.object({ known: z.literal(true), status: z.int().min(200).max(599), headers, body: z.string() }),
+])
+export type ForwardedAnswer = z.output<typeof forwardedAnswer>
+export type HomeAnswer = Extract<ForwardedAnswer, { known: true }>
+
+/** Under way at once, at most: each holds a client's connection and one to its home. */
+const MAX_UNDER_WAY = 256
+const RETRY_SECONDS = 2
+
+export interface ForwardParts {
+  readonly self: string
+  readonly links: ReadonlyMap<string, Link>
+  readonly forwarded?: ((peer: string, outcome: 'answered' | 'unknown' | 'failed') => void) | undefined
+}
+
+export type Forward = (question: Omit<ForwardedRequest, 'region'>) => Promise<HomeAnswer | undefined>
+
+/** Undefined when no region has it. */
+export function createForward({ self, links, forwarded }: ForwardParts): Forward {
+  let underWay = 0
+  return async (question) => {
+    if (underWay >= MAX_UNDER_WAY) throw fault('overloaded')
+    underWay++
+    let failed: unknown
+    try {
+      for (const [name, link] of links) {
+        try {
+          const answer = await link.post('/region/forward', { region: self, ...question }, forwardedAnswer)
+          forwarded?.(name, answer.known ? 'answered' : 'unknown')
+          if (answer.known) return answer
+        } catch (cause) {
+          forwarded?.(name, 'failed')
+          failed = cause
+        }
+      }
+    } finally {
+      underWay--
+    }
+    if (failed !== undefined) throw fault('region_unavailable', { cause: failed, retryAfterSeconds: RETRY_SECONDS })
+    return undefined
+  }
+}
