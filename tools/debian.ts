@@ -34,7 +34,13 @@ export const PROGRAMS: readonly Program[] = [
     paths: ['/usr/sbin/nats-server'],
     package: 'nats-server',
   },
-  { variable: 'SIGNET_PGBOUNCER', names: ['pgbouncer'], paths: ['/usr/sbin/pgbouncer'], package: 'pgbouncer' },
+  {
+    variable: 'SIGNET_PGBOUNCER',
+    kit: '@signet/testkit/pgbouncer.ts',
+    names: ['pgbouncer'],
+    paths: ['/usr/sbin/pgbouncer'],
+    package: 'pgbouncer',
+  },
   { variable: 'SIGNET_PROMTOOL', names: ['promtool'], package: 'prometheus' },
   {
     // A library to be preloaded, not a program to be run.

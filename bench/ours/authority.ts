@@ -37,7 +37,7 @@ const config: Config = {
   operations: undefined,
   stateDirectory: state,
   database: database.startsWith('postgres')
-    ? { engine: 'postgres', url: database }
+    ? { engine: 'postgres', url: database, pooled: false }
     : { engine: 'sqlite', path: database === ':memory:' ? ':memory:' : join(state, 'signet.db') },
   bus: database.startsWith('postgres') ? { engine: 'postgres', url: database } : { engine: 'in-process' },
   failover: 'may-lose',

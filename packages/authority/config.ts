@@ -5,6 +5,7 @@
 import { readFileSync, statSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import { natsServersProblem } from '@signet/kernel/nats.ts'
+import { postgresHosts } from '@signet/kernel/postgres-hosts.ts'
 import { Secret } from '@signet/kernel/secret.ts'
 import { z } from 'zod'
 import { loadSettings } from './policy/load-settings.ts'
@@ -22,7 +23,10 @@ export interface Config {
   /** Where the embedded store, the master key and the CLI's credentials live. */
   readonly stateDirectory: string
   /** `sqlite` in the state directory, or a PostgreSQL URL. */
-  readonly database: { readonly engine: 'sqlite'; readonly path: string } | { readonly engine: 'postgres'; readonly url: string }
+  readonly database:
+    | { readonly engine: 'sqlite'; readonly path: string }
+    /** `pooled`: the URL leads to a pooler that hands out connections by transaction. */
+    | { readonly engine: 'postgres'; readonly url: string; readonly pooled: boolean }
   /** How nodes wake each other; on NATS, the feed is carried to validators too. */
   readonly bus: BusConfig
   /** Whether a PostgreSQL that is promoted may lack what the one before had acknowledged (docs/operating.md, Failover). */
@@ -55,6 +59,7 @@ const SOURCES = [
   ['operations', 'SIGNET_OPERATIONS', 'operations'],
   ['state', 'SIGNET_STATE', 'state'],
   ['database', 'SIGNET_DATABASE', 'database'],
+  ['databaseDirect', 'SIGNET_DATABASE_DIRECT', 'database-direct'],
   ['bus', 'SIGNET_BUS', 'bus'],
   ['busCredentialsFile', 'SIGNET_BUS_CREDENTIALS_FILE', 'bus-credentials-file'],
   ['busCaFile', 'SIGNET_BUS_CA_FILE', 'bus-ca-file'],
@@ -74,10 +79,9 @@ const schema = z.strictObject({
   listen: address.default('127.0.0.1:4800'),
   operations: z.union([address, z.literal('off')]).default('off'),
   state: z.string().min(1).default('.signet'),
-  database: z
-    .string()
-    .regex(/^(sqlite|postgres(ql)?:\/\/.+)$/, 'must be "sqlite" or a postgres:// URL')
-    .default('sqlite'),
+  database: z.string().default('sqlite'),
+  /** Past the pooler that `database` leads to, for LISTEN. */
+  databaseDirect: z.string().optional(),
   /** `auto`: in the process on SQLite, NOTIFY on PostgreSQL. Else NATS servers, with commas between them or as a list. */
   bus: z.union([z.string(), z.array(z.string())], 'must be "auto" or NATS addresses').default('auto'),
   busCredentialsFile: z.string().min(1).optional(),
@@ -162,6 +166,7 @@ function build(given: z.infer<typeof schema>): Config {
       'issuer: plain http is for loopback only; use https, or set insecureHttpIssuer to true in the file if you mean it',
     )
   }
+  checkDatabase(given, problems)
   const bus = busOf(given, problems)
   const region = regionOf(given, problems)
   let settings: PolicySettings | undefined
@@ -181,7 +186,7 @@ function build(given: z.infer<typeof schema>): Config {
     database:
       given.database === 'sqlite'
         ? { engine: 'sqlite', path: join(stateDirectory, 'signet.db') }
-        : { engine: 'postgres', url: given.database },
+        : { engine: 'postgres', url: given.database, pooled: given.databaseDirect !== undefined },
     bus,
     failover: given.failover,
     masterKeyFile: given.masterKeyFile ?? join(stateDirectory, 'master.key'),
@@ -212,13 +217,24 @@ function regionOf({ region }: z.infer<typeof schema>, problems: string[]): Regio
   return { name: region.name, peers, insecureIgnorePeerStaleness: region.insecureIgnorePeerStaleness }
 }
 
+function checkDatabase({ database, databaseDirect }: z.infer<typeof schema>, problems: string[]): void {
+  if (database === 'sqlite') {
+    if (databaseDirect !== undefined) problems.push('databaseDirect: is for PostgreSQL, and database is "sqlite"')
+    return
+  }
+  for (const [name, url] of Object.entries({ database, databaseDirect })) {
+    const hosts = url === undefined ? undefined : postgresHosts(url)
+    if (typeof hosts === 'string') problems.push(`${name}: ${hosts}${name === 'database' ? ', or "sqlite"' : ''}`)
+  }
+}
+
 function busOf(given: z.infer<typeof schema>, problems: string[]): BusConfig {
   const { bus, busCredentialsFile: credentialsFile, busCaFile: caFile, database } = given
   if (bus === 'auto') {
     for (const name of ['busCredentialsFile', 'busCaFile'] as const) {
       if (given[name] !== undefined) problems.push(`${name}: is for a bus on NATS, and bus is "auto"`)
     }
-    return database === 'sqlite' ? { engine: 'in-process' } : { engine: 'postgres', url: database }
+    return database === 'sqlite' ? { engine: 'in-process' } : { engine: 'postgres', url: given.databaseDirect ?? database }
   }
   const servers = (typeof bus === 'string' ? bus.split(',') : bus).map((server) => server.trim())
   const problem = natsServersProblem(servers, given.insecurePlainBus)

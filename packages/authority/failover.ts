@@ -15,6 +15,7 @@ import type { Store, Tx } from './store/store.ts'
 
 export interface FailoverParts {
   readonly url: string
+  readonly pooled: boolean
   readonly failover: 'may-lose' | 'lossless'
   readonly issuer: string
   readonly settings: PolicySettings
@@ -31,9 +32,9 @@ export type Settled =
   | { readonly kind: 'by_another_node' }
 
 export async function settlePromotion(promotion: Promotion, parts: FailoverParts): Promise<Settled> {
-  const { url, failover, surroundings } = parts
+  const { url, pooled, failover, surroundings } = parts
   const { clock, chance } = surroundings
-  const store = await openPostgresStore({ url, surroundings, anyTimeline: true })
+  const store = await openPostgresStore({ url, pooled, surroundings, anyTimeline: true })
   try {
     const proven = await isProvenLoss(store, promotion)
     const detail = { from: promotion.from, to: promotion.to, lossless: failover === 'lossless' && !proven }

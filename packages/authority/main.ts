@@ -17,6 +17,7 @@ const USAGE = `Usage: authority [serve] [flags]
   --issuer URL             default http://localhost:PORT (SIGNET_ISSUER)
   --state DIR              store, master key, credentials; default .signet (SIGNET_STATE)
   --database URL           "sqlite" (default) or postgres://… (SIGNET_DATABASE)
+  --database-direct URL    past a pooler that --database leads to, for LISTEN (SIGNET_DATABASE_DIRECT)
   --bus URL[,URL…]         "auto" (default) or nats:// or tls:// servers of NATS (SIGNET_BUS)
   --bus-credentials-file FILE   a NATS credentials file, an nkey seed or USER:PASSWORD (SIGNET_BUS_CREDENTIALS_FILE)
   --bus-ca-file FILE       whose certificates the NATS servers have, PEM (SIGNET_BUS_CA_FILE)
@@ -41,6 +42,7 @@ async function main(argv: readonly string[]): Promise<number> {
       state: flag,
       database: flag,
       failover: flag,
+      'database-direct': flag,
       bus: flag,
       'bus-credentials-file': flag,
       'bus-ca-file': flag,

@@ -16,19 +16,19 @@ export async function openStore(config: Database, master: MasterKey, surrounding
   }
   const { openPostgresStore } = await import('./store/postgres.ts')
   const { settlePromotion } = await import('./failover.ts')
-  const { url } = database
+  const { url, pooled } = database
   let settling: Promise<unknown> | undefined
   // Every connection that is tried comes by here, so a settlement that fails is tried again as long as somebody needs the store.
   const promoted: PostgresOptions['promoted'] = (promotion) => {
     const { from, to } = promotion
-    settling ??= settlePromotion(promotion, { url, failover, issuer, settings, master, surroundings })
+    settling ??= settlePromotion(promotion, { url, pooled, failover, issuer, settings, master, surroundings })
       .then((settled) => log.warn({ from, to, settled }, 'the database was promoted, and it is settled what that lost'))
       .catch((err: unknown) => log.error({ from, to, err }, 'the database was promoted; what that lost is not settled yet'))
       .finally(() => {
         settling = undefined
       })
   }
-  const open = () => openPostgresStore({ url, surroundings, promoted })
+  const open = () => openPostgresStore({ url, pooled, surroundings, promoted })
   try {
     return await open()
   } catch (error) {

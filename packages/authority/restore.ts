@@ -37,7 +37,7 @@ export async function restore(
   backup: string,
   parts: { readonly surroundings: Surroundings; readonly masterKey?: string | undefined },
 ): Promise<RestoreReport> {
-  if (config.database.engine === 'postgres') return restoredElsewhere(config, config.database.url, backup, parts)
+  if (config.database.engine === 'postgres') return restoredElsewhere(config, config.database, backup, parts)
   const { path } = config.database
   if (!(await exists(backup))) throw new Error(`${backup}: no such backup`)
   // Opened and closed once: proves that no authority holds it, and folds its write-ahead log in.
@@ -80,15 +80,20 @@ async function sync(path: string): Promise<void> {
 type RestoreParts = Parameters<typeof restore>[2]
 
 /** PostgreSQL was put back by its own tools, maybe under another timeline: only the gap is ended. */
-async function restoredElsewhere(config: Config, url: string, backup: string, parts: RestoreParts): Promise<RestoreReport> {
+async function restoredElsewhere(
+  config: Config,
+  { url, pooled }: { url: string; pooled: boolean },
+  backup: string,
+  parts: RestoreParts,
+): Promise<RestoreReport> {
   if (backup !== '-')
     throw new Error(
       'PostgreSQL is restored with its own tools; afterwards run "restore -", which ends what may have been revoked since',
     )
   const { surroundings } = parts
-  const store = await openPostgresStore({ url, surroundings, anyTimeline: true })
+  const store = await openPostgresStore({ url, pooled, surroundings, anyTimeline: true })
   try {
-    const timeline = await timelineOf(url)
+    const timeline = await timelineOf(url, pooled)
     const keep = async (tx: Tx) => void (timeline !== undefined && (await tx.meta.put(TIMELINE, timeline)))
     return { restored: '-', ...(await endTheGap(store, await withMaster(config, parts), BY_HAND, keep)) }
   } finally {

@@ -3,6 +3,8 @@
  * direct: a pooler in transaction mode drops LISTEN. NOTIFY takes a lock that all databases of the server share, which
  * is why a burst becomes one NOTIFY per group and never one per event.
  */
+
+import { postgresHosts } from '@signet/kernel/postgres-hosts.ts'
 import type { Chance, Surroundings, Timer } from '@signet/kernel/surroundings.ts'
 import { Client } from 'pg'
 import { type Bus, type BusObserver, SUBJECTS, type Subject } from './bus.ts'
@@ -23,6 +25,11 @@ export function createPostgresBus(parts: { url: string; surroundings: Surroundin
   const local = createLocalWakes(timers)
   let client: Client | undefined
   let up = false
+  const hosts = postgresHosts(parts.url)
+  if (typeof hosts === 'string') throw new Error(`the bus's address ${hosts}`)
+  const { urls } = hosts
+  /** Of several servers each is tried in turn. */
+  let server = 0
   let failures = 0
   let closed = false
   let retry: Timer | undefined
@@ -55,7 +62,7 @@ export function createPostgresBus(parts: { url: string; surroundings: Surroundin
 
   async function connect(): Promise<void> {
     const candidate = new Client({
-      connectionString: parts.url,
+      connectionString: urls[server],
       application_name: 'signet bus',
       connectionTimeoutMillis: PATIENCE_MS,
       query_timeout: PATIENCE_MS,
@@ -72,6 +79,9 @@ export function createPostgresBus(parts: { url: string; surroundings: Surroundin
     try {
       await candidate.connect()
       own = (candidate as unknown as { processID: number }).processID
+      // A standby takes no NOTIFY.
+      const { rows } = await candidate.query('SELECT pg_is_in_recovery() AS standby')
+      if (rows[0].standby === true) throw new Error('this server is a standby')
       await candidate.query(SUBJECTS.map((subject) => `LISTEN ${CHANNEL_PREFIX}${subject}`).join('; '))
     } catch (cause) {
       return lost(candidate, cause)
@@ -94,6 +104,7 @@ export function createPostgresBus(parts: { url: string; surroundings: Surroundin
     if (wasUp || failures === 0) parts.observe?.link?.(false, cause)
     retry = timers.after(retryDelayMs(failures, chance), () => void connect())
     failures++
+    server = (server + 1) % urls.length
   }
 
   async function drop(unwanted: Client | undefined): Promise<void> {

@@ -187,7 +187,8 @@ async function begin(line: Line): Promise<{ session: Session; nowMs: number }> {
     try {
       const session = await line.session()
       const text = session.timeline === undefined ? NOW : NOW_WHERE
-      const [, now] = await Promise.all([session.query(BEGIN), session.query(text)])
+      const begun = session.query(BEGIN)
+      const [now] = await Promise.all([session.query(text), begun, ...session.begins.map((each) => session.query(each))])
       // Behind a pooler the server can be another one than the connection was made to.
       if (session.timeline === now.rows[0]?.timeline) return { session, nowMs: now.rows[0]?.now_ms as number }
       if (tries === 2) throw fault('store_unavailable')

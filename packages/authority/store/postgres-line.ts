@@ -31,8 +31,11 @@ export const POSTGRES_WORDS: Readonly<Record<string, string>> = {
 }
 
 const CONNECT_MS = 3_000
-/** A statement that takes longer has met a server that hangs; the connection is given up. */
-const STATEMENT_MS = 10_000
+/**
+ * A statement that takes longer has met a server that hangs; the connection is given up, so that another server can be found. Nobody
+ * waits longer for his transaction either (queue.ts).
+ */
+const STATEMENT_MS = 5_000
 /** A read that failed sooner than this is asked again, once for each connection. */
 const AGAIN_MS = 500
 /** Statements that wait for their answers on one connection. */
@@ -48,13 +51,17 @@ export interface Answer {
 /** One connection as it is now. It never becomes another: a transaction that began on it ends with it. */
 export class Session {
   readonly #client: pg.Client
+  readonly #pooled: boolean
   #outstanding = 0
   /** Of the server it was made to; undefined where there are none. */
   timeline: string | undefined
+  /** What a transaction on it must begin with, beside `begin`. */
+  begins: readonly string[] = []
   /** Warnings that the server gave; whoever commits looks here. */
   readonly warnings: { code: string; message: string }[] = []
-  constructor(client: pg.Client) {
+  constructor(client: pg.Client, pooled: boolean) {
     this.#client = client
+    this.#pooled = pooled
     client.on('notice', ({ code = '', message = '' }) => {
       if (this.warnings.length < MAX_WARNINGS) this.warnings.push({ code, message })
     })
@@ -65,7 +72,11 @@ export class Session {
     if (this.#outstanding >= MAX_OUTSTANDING) throw fault('overloaded')
     this.#outstanding++
     try {
-      const answer = await this.#client.query({ name: nameOf(text), text, values: values as unknown[] })
+      const answer = await this.#client.query({
+        ...(this.#pooled ? {} : { name: nameOf(text) }),
+        text,
+        values: values as unknown[],
+      })
       return { command: answer.command, rows: answer.rows, rowCount: answer.rowCount ?? 0 }
     } finally {
       this.#outstanding--
@@ -82,21 +93,67 @@ export class Session {
   }
 }
 
+/** The servers that may hold the database; all lines of a store share what they find. */
+export class Target {
+  readonly #urls: readonly string[]
+  /** Through a pooler that hands out connections by transaction: nothing may rest on a connection between two of them. */
+  readonly pooled: boolean
+  /** The server that was the primary last. */
+  #last = 0
+  readonly #lines = new Set<Line>()
+  /** The latest that was met: a server on an earlier one has been replaced, and does not know it. */
+  #timeline = ''
+  constructor(urls: readonly string[], pooled: boolean) {
+    this.#urls = urls
+    this.pooled = pooled
+  }
+
+  /** Throws for a server that has been replaced. Timelines are eight hexadecimal digits. */
+  met(timeline: string | undefined): void {
+    if (timeline === undefined) return
+    if (timeline < this.#timeline)
+      throw fault('store_unavailable', { cause: new Error(`a server on timeline ${timeline} was replaced`) })
+    this.#timeline = timeline
+  }
+
+  /** Opens at the first server that will do, beginning with the last that did. Throws what the last one tried had to say. */
+  async find(line: Line, open: (url: string) => Promise<Session>): Promise<Session> {
+    this.#lines.add(line)
+    const first = this.#last
+    for (let n = 0; ; n++) {
+      const at = (first + n) % this.#urls.length
+      try {
+        const opened = await open(this.#urls[at] as string)
+        if (at !== this.#last) {
+          this.#last = at
+          // The others need not wait until they find out that theirs answers no more.
+          for (const other of this.#lines) if (other !== line) void other.drop()
+        }
+        return opened
+      } catch (error) {
+        if (n + 1 === this.#urls.length) throw error
+      }
+    }
+  }
+}
+
 export interface LineOptions {
   readonly statementMs?: number
   /** Called when the server was promoted and nobody has settled what that lost; the connection is given up. */
   readonly promoted?: (promotion: Promotion) => void
   /** Connects to a server on any timeline: for whoever settles it. */
   readonly anyTimeline?: boolean
+  /** For what changes something: a primary that takes no writes will not do. Reads are true there, too. */
+  readonly writes: boolean
 }
 
 export class Line {
-  readonly #url: string
+  readonly #target: Target
   readonly #options: LineOptions
   #session: Promise<Session> | undefined
   #closed = false
-  constructor(url: string, options: LineOptions = {}) {
-    this.#url = url
+  constructor(target: Target, options: LineOptions) {
+    this.#target = target
     this.#options = options
   }
 
@@ -128,25 +185,31 @@ export class Line {
     await session?.end()
   }
 
-  async #open(): Promise<Session> {
-    const { statementMs = STATEMENT_MS } = this.#options
+  #open(): Promise<Session> {
+    return this.#target.find(this, (url) => this.#openAt(url))
+  }
+
+  async #openAt(url: string): Promise<Session> {
+    const { pooled } = this.#target
+    const { statementMs = STATEMENT_MS, writes } = this.#options
     const client = new pg.Client({
-      connectionString: this.#url,
+      connectionString: url,
       pipeline: true,
       keepAlive: true,
       connectionTimeoutMillis: CONNECT_MS,
-      statement_timeout: statementMs,
+      ...(pooled ? {} : { statement_timeout: statementMs }), // A pooler takes no such word.
       query_timeout: statementMs + 1_000,
       application_name: 'signet',
       types: { getTypeParser: typeParser },
     })
-    const session = new Session(client)
+    const session = new Session(client, pooled)
     client.on('error', () => this.#forget(session)) // Unheard, it would end the process.
     client.on('end', () => this.#forget(session))
     await client.connect()
     try {
-      await prepareSession(client)
-      session.timeline = await this.#knownTimeline(client)
+      await prepareSession(session, writes)
+      session.timeline = await this.#knownTimeline(session)
+      this.#target.met(session.timeline)
     } catch (error) {
       await client.end().catch(() => undefined)
       throw error
@@ -154,8 +217,8 @@ export class Line {
     return session
   }
 
-  async #knownTimeline(client: pg.Client): Promise<string | undefined> {
-    const { current, whole } = await readTimelines((text) => client.query(text))
+  async #knownTimeline(session: Session): Promise<string | undefined> {
+    const { current, whole } = await readTimelines((text) => session.query(text))
     if (current !== undefined && whole !== undefined && current !== whole && this.#options.anyTimeline !== true) {
       const promotion = { from: whole, to: current }
       this.#options.promoted?.(promotion)
@@ -175,13 +238,14 @@ export class Line {
   }
 }
 
-async function prepareSession(client: pg.Client): Promise<void> {
-  const text =
-    "select current_setting('transaction_read_only') as read_only, current_setting('synchronous_commit', true) as durable"
-  const { rows } = await client.query(text)
+async function prepareSession(session: Session, writes: boolean): Promise<void> {
+  const text = `select pg_is_in_recovery() as standby, current_setting('transaction_read_only') as read_only,
+    current_setting('synchronous_commit', true) as durable`
+  const row = (await session.query(text)).rows[0]
   // The truth is on the primary: a standby that answers reads would answer old ones.
-  if (rows[0].read_only === 'on') throw fault('store_read_only')
-  if (rows[0].durable === 'off') await client.query('set synchronous_commit = on')
+  if (row?.standby === true || (writes && row?.read_only === 'on')) throw fault('store_read_only')
+  // In each transaction, since behind a pooler the next one may be on another connection.
+  if (row?.durable === 'off') session.begins = ['set local synchronous_commit = on']
 }
 
 /** Reads on a few lines in turn. */

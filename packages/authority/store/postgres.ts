@@ -5,12 +5,13 @@
 
 import { fault } from '@signet/kernel/errors.ts'
 import { newId } from '@signet/kernel/ids.ts'
+import { postgresHosts } from '@signet/kernel/postgres-hosts.ts'
 import type { Revocation } from '@signet/kernel/revocation.ts'
 import type { Surroundings } from '@signet/kernel/surroundings.ts'
 import { createLookups, type Lookups } from './lookups.ts'
 import { MIGRATIONS_TABLE, migrate, SCHEMA_VERSION } from './migrations.ts'
 import { Committer } from './postgres-committer.ts'
-import { isMade, Line, POSTGRES_WORDS, postgresFault, readsOn, type Session } from './postgres-line.ts'
+import { isMade, Line, POSTGRES_WORDS, postgresFault, readsOn, type Session, Target } from './postgres-line.ts'
 import { type Promotion, readTimelines, TIMELINE } from './postgres-timeline.ts'
 import { Queue } from './queue.ts'
 import type { Fleet, LogHead, PurgeReport, Store, StoreHealth, Tx } from './store.ts'
@@ -23,8 +24,10 @@ import { createTerms } from './tables/terms.ts'
 import type { Shared } from './tables/transaction.ts'
 
 export interface PostgresOptions {
-  /** `postgres://user:password@host:port/database`; its server must be the primary. */
+  /** `postgres://user:password@host:port/database`; of several servers, with commas between them, the primary is found. */
   readonly url: string
+  /** There is a pooler in between that hands out connections by transaction (PgBouncer). */
+  readonly pooled?: boolean
   readonly surroundings: Surroundings
   /** Connections, at least 5: two commit, one purges, one reads long, the rest read. */
   readonly poolSize?: number
@@ -60,9 +63,15 @@ export async function openPostgresStore(options: PostgresOptions): Promise<Store
   }
 }
 
+function targetOf(url: string, pooled: boolean): Target {
+  const hosts = postgresHosts(url)
+  if (typeof hosts === 'string') throw new Error(`the database's address ${hosts}`)
+  return new Target(hosts.urls, pooled)
+}
+
 /** The timeline of the server behind this URL; undefined where there are none. */
-export async function timelineOf(url: string): Promise<string | undefined> {
-  const line = new Line(url, { anyTimeline: true })
+export async function timelineOf(url: string, pooled: boolean): Promise<string | undefined> {
+  const line = new Line(targetOf(url, pooled), { anyTimeline: true, writes: true })
   try {
     return (await line.session()).timeline
   } finally {
@@ -106,18 +115,21 @@ class PostgresStore implements Store {
   #slowTurn: Promise<unknown> = Promise.resolve()
   #closed: Promise<void> | undefined
 
-  constructor({ url, surroundings, poolSize = DEFAULT_CONNECTIONS, promoted, anyTimeline = false }: PostgresOptions) {
+  constructor(options: PostgresOptions) {
+    const { url, pooled = false, surroundings, poolSize = DEFAULT_CONNECTIONS, promoted, anyTimeline = false } = options
     const { clock, chance, timers } = surroundings
+    const target = targetOf(url, pooled)
     this.#surroundings = surroundings
     this.#anyTimeline = anyTimeline
     const told = (promotion: Promotion) => promoted?.({ ...promotion, acknowledged: this.#committer.acknowledged })
-    const options = { promoted: told, anyTimeline }
     this.#queue = new Queue(clock)
     this.#committer = new Committer(newId(clock.now(), chance), this.#shared, timers, this.#queue)
-    this.#lanes = Array.from({ length: LANES }, () => ({ line: new Line(url, options), busy: false }))
-    this.#background = new Line(url, { ...options, statementMs: LONG_STATEMENT_MS })
-    this.#slow = new Line(url, { ...options, statementMs: LONG_STATEMENT_MS })
-    this.#readers = Array.from({ length: Math.max(1, poolSize - LANES - 2) }, () => new Line(url, options))
+    const writing = { promoted: told, anyTimeline, writes: true }
+    const reading = { ...writing, writes: false }
+    this.#lanes = Array.from({ length: LANES }, () => ({ line: new Line(target, writing), busy: false }))
+    this.#background = new Line(target, { ...writing, statementMs: LONG_STATEMENT_MS })
+    this.#slow = new Line(target, { ...reading, statementMs: LONG_STATEMENT_MS })
+    this.#readers = Array.from({ length: Math.max(1, poolSize - LANES - 2) }, () => new Line(target, reading))
     this.#reads = readsOn(this.#readers)
     const lookups = createLookups(this.#reads, this.#slowReads(), this.#shared, (nowAt) =>
       this.#inSlowTurn(() => this.#snapshot(nowAt)),

@@ -16,6 +16,7 @@ interface ServeFlags {
   readonly issuer?: string
   readonly state?: string
   readonly database?: string
+  readonly databaseDirect?: string
   readonly bus?: string
   readonly busCredentialsFile?: string
   readonly busCaFile?: string
@@ -34,6 +35,7 @@ const FLAGS = {
   issuer: flag.optional('Default http://localhost:PORT (SIGNET_ISSUER)', 'URL'),
   state: flag.optional('Store, master key, credentials; default .signet (SIGNET_STATE)', 'DIR'),
   database: flag.optional('"sqlite" or postgres://… (SIGNET_DATABASE)', 'URL'),
+  databaseDirect: flag.optional('Past a pooler that --database leads to, for LISTEN (SIGNET_DATABASE_DIRECT)', 'URL'),
   bus: flag.optional('"auto" or NATS servers, with commas between them (SIGNET_BUS)', 'URL'),
   busCredentialsFile: flag.optional('Who this node is to NATS (SIGNET_BUS_CREDENTIALS_FILE)', 'FILE'),
   busCaFile: flag.optional('Whose certificates the NATS servers have (SIGNET_BUS_CA_FILE)', 'FILE'),
@@ -98,6 +100,7 @@ function passedOn(flags: ServeFlags): string[] {
     issuer: 'issuer',
     state: 'state',
     database: 'database',
+    databaseDirect: 'database-direct',
     bus: 'bus',
     busCredentialsFile: 'bus-credentials-file',
     busCaFile: 'bus-ca-file',
