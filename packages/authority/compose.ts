@@ -9,6 +9,7 @@ import fastify from 'fastify'
 import { makeCheckpoint } from './audit/checkpoint.ts'
 import { carryFeed } from './carry-feed.ts'
 import { createKnownClients } from './clients/authenticate-client.ts'
+import { useUp } from './clients/single-use.ts'
 import type { Config } from './config.ts'
 import { firstStart } from './first-start.ts'
 import { isHere } from './grants/home.ts'
@@ -20,6 +21,7 @@ import { operationsRoutes } from './http/health.ts'
 import { createLimits } from './http/oauth/caller.ts'
 import { createElsewhere } from './http/oauth/elsewhere.ts'
 import { createStep } from './http/oauth/step.ts'
+import { createVouching } from './http/oauth/vouching.ts'
 import { createAdminAccess, createOwnValidator, requireToken } from './http/protected.ts'
 import { createHttpServer } from './http/server.ts'
 import { composeSignin } from './http/signin/compose-signin.ts'
@@ -219,7 +221,14 @@ export async function assemble(foundation: Foundation) {
     const shared = { ...common, keys, registry, livingTokens, revoker, policyVersion: version }
     const callers = { clients, limits: createLimits(settings, clock), step: createStep(timers) }
     const here = (token: string) => isHere(token, { ...common, keys })
-    const elsewhere = regions && createElsewhere({ isHere: here, forward: regions.forward })
+    const vouching = createVouching(chance)
+    const elsewhere =
+      regions &&
+      createElsewhere({
+        isHere: here,
+        forward: regions.forward,
+        useUp: (uses) => store.transact((tx) => useUp(tx, uses)),
+      })
     const app = createHttpServer({
       issuer,
       log,
@@ -227,7 +236,18 @@ export async function assemble(foundation: Foundation) {
       telemetry: metrics,
       trustedProxies,
       health,
-      oauth: { ...shared, ...callers, elsewhere, catalog, mint, triggers, retirement, validator, telemetry: metrics },
+      oauth: {
+        ...shared,
+        ...callers,
+        elsewhere,
+        vouching: regions && vouching,
+        catalog,
+        mint,
+        triggers,
+        retirement,
+        validator,
+        telemetry: metrics,
+      },
       signin,
       admin: {
         ...shared,
@@ -240,7 +260,12 @@ export async function assemble(foundation: Foundation) {
         log,
         access: createAdminAccess(validator),
       },
-      region: { regions, isHere: here, authorize: (request, reply) => requireToken(request, reply, validator, 'signet:region') },
+      region: {
+        regions,
+        vouching,
+        isHere: here,
+        authorize: (request, reply) => requireToken(request, reply, validator, 'signet:region'),
+      },
       feed: {
         hub,
         fleet,

@@ -61,6 +61,14 @@ export async function authenticateClient(credentials: ClientCredentials, parts: 
   return { record: registered, knownAt, uses }
 }
 
+/** A client that another region has authenticated; how it stands here counts all the same. */
+export async function vouchedClient(clientId: string, parts: ClientParts): Promise<AuthenticatedClient> {
+  const { value: record, at: knownAt } = await parts.clients.find(clientId)
+  if (record === undefined || record.status === 'revoked') throw failed()
+  if (record.status === 'suspended') throw refusal('access_denied', 'client_suspended' satisfies ClientReason)
+  return { record, knownAt, uses: [] }
+}
+
 /**
  * Every refusal costs one look at the store that finds nothing: to guess at a busy client's name, which is remembered, takes as long as
  * at one that nobody ever heard of.

@@ -24,9 +24,9 @@ export class Form {
   get(name: string): string | undefined {
     return this.#values.get(name)
   }
-  /** As a body that reads the same. */
-  encoded(): string {
-    const body = new URLSearchParams([...this.#values])
+  /** As a body that reads the same, but for some parameters. */
+  encoded(without: readonly string[]): string {
+    const body = new URLSearchParams([...this.#values].filter(([name]) => !without.includes(name)))
     for (const resource of this.resources) body.append('resource', resource)
     return body.toString()
   }

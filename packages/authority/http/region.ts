@@ -4,6 +4,7 @@ import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { ANSWERED_HEADERS, FORWARDED_HEADERS, type ForwardedAnswer, forwardedRequest } from '../regions/forward.ts'
 import type { Regions } from '../regions/regions.ts'
 import { FORM_TYPE, MAX_BODY_BYTES } from './form.ts'
+import type { Vouching } from './oauth/vouching.ts'
 
 export interface RegionRouteParts {
   /** Absent where there is one region only: nothing is answered then. */
@@ -12,12 +13,13 @@ export interface RegionRouteParts {
   authorize(request: FastifyRequest, reply: FastifyReply): Promise<unknown>
   /** Whether this region can judge the token. */
   isHere(token: string): Promise<boolean>
+  readonly vouching: Vouching
 }
 
 /** Reasons of refusals here. */
 export type RegionReason = 'unknown_region' | 'malformed_region_place' | 'malformed_question'
 
-export function regionRoutes(app: FastifyInstance, { regions, authorize, isHere }: RegionRouteParts): void {
+export function regionRoutes(app: FastifyInstance, { regions, authorize, isHere, vouching }: RegionRouteParts): void {
   if (regions === undefined) return
   const noHead = { exposeHeadRoute: false }
 
@@ -36,19 +38,19 @@ export function regionRoutes(app: FastifyInstance, { regions, authorize, isHere 
     return reply.send(regions.export.keys())
   })
 
-  // The request is asked anew, here, as if it had come here: nothing of it is believed that a client could not say itself.
+  // The request is asked anew, here, as if it had come here: only who the client is was proven where it is known.
   app.post('/region/forward', { bodyLimit: FORWARDED_BYTES }, async (request, reply): Promise<ForwardedAnswer> => {
     await authorize(request, reply)
     const parsed = forwardedRequest.safeParse(request.body)
     if (!parsed.success) throw refusal('invalid_request', 'malformed_question' satisfies RegionReason)
     knownRegion(parsed.data, regions)
-    const { path, token, form, headers, address } = parsed.data
+    const { path, token, form, headers, address, client } = parsed.data
     if (!(await isHere(token))) return { known: false }
     const asked = Object.fromEntries(FORWARDED_HEADERS.flatMap((name) => (name in headers ? [[name, headers[name]]] : [])))
     const answer = await app.inject({
       method: 'POST',
       url: path,
-      headers: { ...asked, 'content-type': FORM_TYPE },
+      headers: { ...asked, ...(client !== undefined && vouching.mark(client)), 'content-type': FORM_TYPE },
       payload: form,
       remoteAddress: address,
     })

@@ -5,22 +5,26 @@ import type { ClientId } from '@signet/kernel/ids.ts'
 import { basicAuth, TEST_REDIRECT, type TestAuthority } from '@signet/testkit/authority.ts'
 import { createDpopKey } from '@signet/testkit/dpop.ts'
 import { startTwoRegions, type TwoRegions } from '@signet/testkit/regions.ts'
+import { sha256 } from '../surroundings.ts'
 
 const APP = { id: 'app' as ClientId } as const
+const EAST_SECRET = 'what the application proves itself with in east'
 
 describe('a token that lives in another region', () => {
   let two: TwoRegions
   before(async () => {
     two = await startTwoRegions()
     for (const region of [two.west, two.east]) {
-      await region.addClient(APP)
       await region.addResource()
     }
+    await two.west.addClient(APP)
+    // Each region has a secret of its own for it.
+    await two.east.addClient({ ...APP, secrets: [{ sha256: sha256(EAST_SECRET), createdAt: 0 }] })
   })
   after(() => two.close())
 
-  const auth = basicAuth(APP.id)
-  const refresh = (region: TestAuthority, token: string, headers: Record<string, string> = auth) =>
+  const authAt = (region: TestAuthority) => basicAuth(APP.id, region === two.east ? EAST_SECRET : undefined)
+  const refresh = (region: TestAuthority, token: string, headers: Record<string, string> = authAt(region)) =>
     region.post('/token', { grant_type: 'refresh_token', refresh_token: token }, headers)
 
   async function code(region: TestAuthority, extra: Record<string, string> = {}) {
@@ -30,7 +34,7 @@ describe('a token that lives in another region', () => {
   }
 
   async function grant(region: TestAuthority): Promise<{ refresh_token: string; access_token: string }> {
-    const answer = await region.post('/token', await code(region), auth)
+    const answer = await region.post('/token', await code(region), authAt(region))
     assert.equal(answer.status, 200, answer.text)
     return answer.body
   }
@@ -44,8 +48,8 @@ describe('a token that lives in another region', () => {
     // And what came from there is a token of both.
     const [{ body }] = answers as [(typeof answers)[0]]
     const { access_token, refresh_token } = body
-    assert.equal((await east.post('/introspect', { token: refresh_token }, auth)).body.active, true)
-    assert.equal((await east.post('/introspect', { token: access_token }, auth)).body.active, true)
+    assert.equal((await east.post('/introspect', { token: refresh_token }, authAt(east))).body.active, true)
+    assert.equal((await east.post('/introspect', { token: access_token }, authAt(east))).body.active, true)
   })
 
   test('keeps its binding to a key on the way, whoever gives the nonces', async () => {
@@ -55,7 +59,7 @@ describe('a token that lives in another region', () => {
       let nonce: string | undefined
       for (let attempt = 0; ; attempt++) {
         const dpop = key.proof({ method: 'POST', url: `${west.issuer}/token`, ...(nonce !== undefined && { nonce }) })
-        const answer = await region.post('/token', form, { ...auth, dpop })
+        const answer = await region.post('/token', form, { ...authAt(region), dpop })
         nonce = answer.headers.get('dpop-nonce') ?? undefined
         if (answer.body?.error !== 'use_dpop_nonce' || attempt > 2) return answer
       }
@@ -72,20 +76,20 @@ describe('a token that lives in another region', () => {
   test('may be a code: what the browser got in one region is redeemed in another, once', async () => {
     const { west, east } = two
     const form = await code(west)
-    assert.equal((await east.post('/token', form, auth)).status, 200)
-    const again = await east.post('/token', form, auth)
+    assert.equal((await east.post('/token', form, authAt(east))).status, 200)
+    const again = await east.post('/token', form, authAt(east))
     assert.deepEqual([again.status, again.body.error], [400, 'invalid_grant'])
   })
 
   test('is revoked at its home, and that ends it everywhere', async () => {
     const { west, east } = two
     const { refresh_token, access_token } = await grant(west)
-    assert.equal((await east.post('/revoke', { token: refresh_token }, auth)).status, 200)
+    assert.equal((await east.post('/revoke', { token: refresh_token }, authAt(east))).status, 200)
     const refused = await refresh(east, refresh_token)
     assert.deepEqual([refused.status, refused.body.error], [400, 'invalid_grant'])
     await two.settled()
     for (const region of [west, east]) {
-      assert.equal((await region.post('/introspect', { token: access_token }, auth)).body.active, false)
+      assert.equal((await region.post('/introspect', { token: access_token }, authAt(region))).body.active, false)
     }
   })
 
@@ -94,7 +98,7 @@ describe('a token that lives in another region', () => {
     const { refresh_token } = await grant(west)
     two.cut()
     for (const path of ['/revoke', '/introspect', '/leaks']) {
-      const answer = await east.post(path, { token: refresh_token }, path === '/leaks' ? {} : auth)
+      const answer = await east.post(path, { token: refresh_token }, path === '/leaks' ? {} : authAt(east))
       assert.deepEqual([answer.status, answer.body.reason], [503, 'region_unavailable'], path)
     }
     const away = await refresh(east, refresh_token)
@@ -111,6 +115,8 @@ describe('a token that lives in another region', () => {
     const { refresh_token } = await grant(two.west)
     const stranger = await refresh(east, refresh_token, basicAuth('nobody'))
     assert.equal(stranger.status, 401)
+    const pretender = await refresh(east, refresh_token, { 'signet-vouched': `${'A'.repeat(43)}.app` })
+    assert.deepEqual([pretender.status, pretender.body.reason], [401, 'client_credentials_missing'])
     const other = await startOther()
     try {
       const answer = await refresh(east, other.token)

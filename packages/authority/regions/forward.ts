@@ -9,8 +9,8 @@ import type { Link } from './link.ts'
 /** Endpoints that take a token which may live elsewhere. */
 export const FORWARDED_PATHS = ['/token', '/revoke', '/introspect', '/leaks'] as const
 
-/** Headers that go along: who asks, and what he proved. */
-export const FORWARDED_HEADERS = ['authorization', 'dpop', 'user-agent', 'accept'] as const
+/** Headers that go along: what was proved with the request, and from where it came. */
+export const FORWARDED_HEADERS = ['dpop', 'user-agent', 'accept'] as const
 /** Headers that come back. */
 export const ANSWERED_HEADERS = [
   'content-type',
@@ -30,6 +30,8 @@ export const forwardedRequest = z.object({
   token: z.string().min(1).max(16_384),
   form: z.string().max(256 * 1024),
   headers,
+  /** Whom the asking region has authenticated; nobody, where that is not asked for. */
+  client: z.string().min(1).max(128).optional(),
   /** Where the request came from: its home compares and limits by it. */
   address: z.union([z.ipv4(), z.ipv6()]),
 })

@@ -2,13 +2,19 @@
 import { Refusal } from '@signet/kernel/errors.ts'
 import type { Clock } from '@signet/kernel/surroundings.ts'
 import type { FastifyReply, FastifyRequest } from 'fastify'
-import { type AuthenticatedClient, authenticateClient, type ClientParts } from '../../clients/authenticate-client.ts'
+import {
+  type AuthenticatedClient,
+  authenticateClient,
+  type ClientParts,
+  vouchedClient,
+} from '../../clients/authenticate-client.ts'
 import type { PolicySettings } from '../../policy/settings.ts'
 import { openToClient } from '../cors.ts'
 import { type Form, formOf } from '../form.ts'
 import { addressKey, createRateLimit, type RateLimit, takeOrRefuse } from '../rate-limit.ts'
 import { readCredentials } from './credentials.ts'
 import type { Step } from './step.ts'
+import type { Vouching } from './vouching.ts'
 
 /**
  * Budgets of one node. A client that proves itself has one of its own, so no flood from elsewhere can spend it. A public client proves
@@ -47,6 +53,8 @@ function recordLimit(clock: Clock): RateLimit {
 export interface CallerParts extends ClientParts {
   readonly limits: Limits
   readonly step: Step
+  /** Absent where there is one region only. */
+  readonly vouching?: Vouching | undefined
 }
 
 /** The form and the client behind it. */
@@ -70,6 +78,8 @@ export async function callerOf(
   return { form, client }
 }
 
-async function identify(request: FastifyRequest, form: Form, parts: ClientParts): Promise<AuthenticatedClient> {
+async function identify(request: FastifyRequest, form: Form, parts: CallerParts): Promise<AuthenticatedClient> {
+  const vouched = parts.vouching?.read(request)
+  if (vouched !== undefined) return vouchedClient(vouched, parts)
   return authenticateClient(readCredentials(request.headers.authorization, form), parts)
 }

@@ -1,5 +1,7 @@
 /** Passes a request on to the region where its token lives, and that region's answer back. */
 import type { FastifyReply, FastifyRequest } from 'fastify'
+import type { AuthenticatedClient } from '../../clients/authenticate-client.ts'
+import type { SingleUse } from '../../clients/single-use.ts'
 import type { FORWARDED_PATHS, Forward, HomeAnswer } from '../../regions/forward.ts'
 import { FORWARDED_HEADERS } from '../../regions/forward.ts'
 import type { Form } from '../form.ts'
@@ -10,6 +12,7 @@ export type Elsewhere = (
   token: string,
   form: Form,
   request: FastifyRequest,
+  client?: AuthenticatedClient,
 ) => Promise<HomeAnswer | undefined>
 
 export interface ElsewhereParts {
@@ -17,17 +20,27 @@ export interface ElsewhereParts {
   readonly elsewhere?: Elsewhere | undefined
 }
 
-export function createElsewhere(parts: { isHere(token: string): Promise<boolean>; forward: Forward }): Elsewhere {
-  return async (path, token, form, request) => {
+export function createElsewhere(parts: {
+  isHere(token: string): Promise<boolean>
+  forward: Forward
+  /** Uses up the client's assertion here, where it was checked. */
+  useUp(uses: readonly SingleUse[]): Promise<void>
+}): Elsewhere {
+  return async (path, token, form, request, client) => {
     if (await parts.isHere(token)) return undefined
+    if (client !== undefined && client.uses.length > 0) await parts.useUp(client.uses)
     const headers: Record<string, string> = {}
     for (const name of FORWARDED_HEADERS) {
       const value = request.headers[name]
       if (typeof value === 'string') headers[name] = value
     }
-    return parts.forward({ path, token, form: form.encoded(), headers, address: request.ip })
+    const about = client === undefined ? {} : { client: client.record.id }
+    return parts.forward({ path, token, form: form.encoded(CREDENTIALS), headers, address: request.ip, ...about })
   }
 }
+
+/** What proves a client goes no further than where it is known. */
+const CREDENTIALS = ['client_id', 'client_secret', 'client_assertion', 'client_assertion_type']
 
 export function relay(reply: FastifyReply, answer: HomeAnswer): FastifyReply {
   return reply.code(answer.status).headers(answer.headers).send(answer.body)

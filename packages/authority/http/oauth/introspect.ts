@@ -22,7 +22,7 @@ export function introspectRoute(app: FastifyInstance, parts: IntrospectParts): v
     // RFC 7662 §2.1: who proves nothing could scan for tokens that work.
     if (client.record.authMethod === 'none') throw refuse('unauthorized_client', 'introspection_not_allowed')
     const token = form.need('token')
-    const home = await parts.elsewhere?.('/introspect', token, form, request)
+    const home = await parts.elsewhere?.('/introspect', token, form, request, client)
     if (home !== undefined) return relay(reply, home)
     if (client.uses.length > 0) await parts.store.transact((tx) => useUp(tx, client.uses))
     const known = await inspectToken(token, client.record, parts)

@@ -19,7 +19,7 @@ export function revokeRoutes(app: FastifyInstance, parts: RevokeParts): void {
   app.post('/revoke', async (request, reply) => {
     const { form, client } = await callerOf(request, reply, parts)
     const token = form.need('token')
-    const answer = await parts.elsewhere?.('/revoke', token, form, request)
+    const answer = await parts.elsewhere?.('/revoke', token, form, request, client)
     if (answer !== undefined) return relay(reply, answer)
     if (client.uses.length > 0) await parts.store.transact((tx) => useUp(tx, client.uses))
     await revokeToken(token, client.record, parts)

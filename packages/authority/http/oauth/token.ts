@@ -39,7 +39,7 @@ export function tokenRoute(app: FastifyInstance, parts: TokenParts): void {
       asked.grant = grant
       // Before the proof is looked at: its nonce is the home's.
       const held = heldToken(grant, form)
-      const answer = held === undefined ? undefined : await parts.elsewhere?.('/token', held, form, request)
+      const answer = held === undefined ? undefined : await parts.elsewhere?.('/token', held, form, request, client)
       if (answer !== undefined) return relay(reply, answer)
       const proof = proofs.check(request, reply)
       const caller: Caller = {
