@@ -3,11 +3,13 @@ import { spawn } from 'node:child_process'
 import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
 import type { Verdict } from '@signet/kernel/verdict.ts'
+import type { ValidatorStats } from '@signet/validator'
 
 export interface RemoteValidator {
   check(token: string, needs?: readonly string[]): Promise<Verdict>
   /** Asks over and over inside that process until the token is refused, at most `withinMs`. `atMs` is wall time of the answer. */
   untilDenied(token: string, withinMs: number): Promise<{ verdict: Verdict; atMs: number }>
+  stats(): Promise<ValidatorStats>
   stop(): Promise<void>
 }
 
@@ -15,6 +17,7 @@ interface Answer {
   readonly id: number
   readonly atMs: number
   readonly verdict: Verdict
+  readonly stats: ValidatorStats
 }
 
 export async function startValidator(options: Readonly<Record<string, unknown>>): Promise<RemoteValidator> {
@@ -42,6 +45,7 @@ export async function startValidator(options: Readonly<Record<string, unknown>>)
   return {
     check: async (token, needs) => (await ask({ token, needs })).verdict,
     untilDenied: (token, withinMs) => ask({ token, untilDenied: withinMs }),
+    stats: async () => (await ask({ stats: true })).stats,
     async stop() {
       child.stdin.end()
       child.kill()

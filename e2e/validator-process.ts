@@ -9,11 +9,16 @@ const validator = createValidator(JSON.parse(process.argv[2] as string))
 await validator.ready()
 process.stdout.write(`${JSON.stringify({ ready: true })}\n`)
 for await (const line of createInterface({ input: process.stdin })) {
-  const { id, token, needs, untilDenied } = JSON.parse(line) as {
+  const { id, stats, token, needs, untilDenied } = JSON.parse(line) as {
     id: number
+    stats?: true
     token: string
     needs?: string[]
     untilDenied?: number
+  }
+  if (stats) {
+    process.stdout.write(`${JSON.stringify({ id, stats: validator.stats() })}\n`)
+    continue
   }
   const began = performance.now()
   let verdict = validator.validateSync(token, { needs: needs ?? [] })

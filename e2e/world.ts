@@ -27,6 +27,8 @@ export interface WorldOptions {
   readonly nodes?: number
   /** Instead of a database of its own; whoever gave it drops it. */
   readonly database?: string
+  /** Each node serves health and metrics on a port of its own. */
+  readonly operations?: boolean
   /** More settings, as in the file. */
   readonly settings?: Readonly<Record<string, unknown>>
 }
@@ -34,6 +36,8 @@ export interface WorldOptions {
 /** One node of the authority. */
 export interface WorldNode {
   readonly port: number
+  /** A metric's value, as the node's operations address gives it; undefined when there is none. `name` with its labels. */
+  metric(name: string): Promise<number | undefined>
   readonly process: StartedProcess
   start(): Promise<void>
   /** It dies as by a power cut of its process. */
@@ -76,7 +80,8 @@ export async function createWorld(options: WorldOptions = {}) {
   const nodes: WorldNode[] = []
   for (const each of ports) {
     const settings = { config, state, listen: `127.0.0.1:${each}`, issuer, database: database.url, 'log-level': 'error' }
-    nodes.push(await startNode(each, settings))
+    const operations = options.operations ? await freePort() : undefined
+    nodes.push(await startNode(each, settings, operations))
   }
   const authority = nodes[0] as WorldNode
   const setup = authority.process.ready.setup as string
@@ -154,12 +159,22 @@ export async function createWorld(options: WorldOptions = {}) {
   }
 }
 
-async function startNode(port: number, settings: Readonly<Record<string, string>>): Promise<WorldNode> {
-  const args = Object.entries(settings).flatMap(([name, value]) => [`--${name}`, value])
+async function startNode(
+  port: number,
+  settings: Readonly<Record<string, string>>,
+  operations: number | undefined,
+): Promise<WorldNode> {
+  const place = operations === undefined ? {} : { operations: `127.0.0.1:${operations}` }
+  const args = Object.entries({ ...settings, ...place }).flatMap(([name, value]) => [`--${name}`, value])
   const start = () => startProcess('authority', 'packages/authority/main.ts', args)
   let process = await start()
   return {
     port,
+    async metric(name) {
+      const text = await (await fetch(`http://127.0.0.1:${operations}/metrics`)).text()
+      const line = text.split('\n').find((each) => each.startsWith(`${name} `))
+      return line === undefined ? undefined : Number(line.slice(name.length + 1))
+    },
     get process() {
       return process
     },

@@ -1,0 +1,209 @@
+/**
+ * Two nodes on one PostgreSQL, and a bus that is killed, emptied or frozen: what is revoked on one node meanwhile is refused through the
+ * other and by validators within the stated bounds, nobody sees an error, and afterwards it is as it was. NATS, and NOTIFY. (The bus within
+ * a process cannot be lost: it is a function call.)
+ */
+import assert from 'node:assert/strict'
+import { readFile } from 'node:fs/promises'
+import { after, describe, it } from 'node:test'
+import { createAdminClient } from '@signet/api/client.ts'
+import type { Credentials } from '@signet/api/credentials.ts'
+import { startNats } from '@signet/testkit/nats.ts'
+import { NATS_FALLBACK_MS } from '@signet/validator/feed-nats.ts'
+import { Client } from 'pg'
+import { startValidator } from './remote-validator.ts'
+import { API, claimsOf, createWorld, tokenRequest, unavailable, type World } from './world.ts'
+
+/** Without wake-ups, a node looks at the log so often (docs/operating.md, "NATS"). */
+const POLL_MS = 250
+/** A machine with neighbours is late by so much; the bounds themselves are a second or two. */
+const NOISE_MS = 3000
+const PATIENCE_MS = 20_000
+
+const nats = await startNats()
+const why = (await unavailable('postgres')) ?? ('skip' in nats ? nats.skip : undefined)
+if (!('skip' in nats)) after(() => nats.stop())
+
+interface Bus {
+  readonly settings: Readonly<Record<string, unknown>>
+  /** A validator on NATS beside the one on the stream. */
+  readonly nats?: { readonly servers: string }
+  /** What happens to it, and what ends that. */
+  readonly faults: Readonly<Record<string, (world: World) => Promise<() => Promise<void>>>>
+}
+
+const BUSES: Readonly<Record<string, Bus>> = {
+  NATS: {
+    settings: 'skip' in nats ? {} : { bus: nats.url },
+    ...('skip' in nats ? {} : { nats: { servers: nats.url } }),
+    faults: {
+      'is killed': async () => {
+        if ('skip' in nats) return async () => {}
+        await nats.kill()
+        return () => nats.restart()
+      },
+      'is killed and comes back with its store empty': async () => {
+        if ('skip' in nats) return async () => {}
+        await nats.kill()
+        return () => nats.wipe()
+      },
+      'stands still': async () => {
+        if ('skip' in nats) return async () => {}
+        nats.freeze()
+        return async () => nats.thaw()
+      },
+    },
+  },
+  NOTIFY: {
+    settings: {},
+    faults: {
+      'has its connections killed': async (world) => {
+        await onBusConnections(
+          world,
+          "select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'signet bus'",
+        )
+        return async () => {}
+      },
+      'stands still': async (world) => {
+        const pids = await onBusConnections(world, "select pid from pg_stat_activity where application_name = 'signet bus'")
+        for (const pid of pids) process.kill(pid, 'SIGSTOP')
+        return async () => {
+          for (const pid of pids) process.kill(pid, 'SIGCONT')
+        }
+      },
+    },
+  },
+}
+
+for (const [name, bus] of Object.entries(BUSES)) {
+  describe(`a cluster whose bus is ${name}`, { skip: why ?? false }, () => {
+    for (const [what, fail] of Object.entries(bus.faults)) {
+      it(`loses nothing but time when it ${what}`, async () => {
+        const world = await createWorld({ engine: 'postgres', nodes: 2, operations: true, settings: bus.settings })
+        const closing: (() => Promise<unknown>)[] = [() => world.close()]
+        try {
+          await world.resource()
+          const shop = await world.client()
+          const options = { issuer: world.issuer, audience: API, feedCredentials: await world.feedCredentials() }
+          const onStream = await startValidator(options)
+          closing.push(() => onStream.stop())
+          const onNats = bus.nats === undefined ? undefined : await startValidator({ ...options, feed: { nats: bus.nats } })
+          if (onNats !== undefined) closing.push(() => onNats.stop())
+
+          const [one, other] = world.nodes as [World['nodes'][number], World['nodes'][number]]
+          const credentials = JSON.parse(await readFile(world.credentialsFile, 'utf8')) as Credentials
+          const admin = createAdminClient({ credentials, server: `http://localhost:${one.port}` })
+          const token = async (node: { port: number }): Promise<string> => {
+            const form = { grant_type: 'client_credentials', scope: 'notes:read', resource: API }
+            const { status, body } = await tokenRequest(`http://localhost:${node.port}`, shop, form)
+            assert.equal(status, 200, JSON.stringify(body))
+            return body.access_token
+          }
+          /** Revokes on one node; the delays after which the other node and the validators refuse. */
+          const takeBack = async () => {
+            const victim = await token(other)
+            for (const validator of [onStream, onNats]) assert.equal((await validator?.check(victim))?.allowed ?? true, true)
+            await admin.call('revoke', {
+              body: { target: { kind: 'token', id: claimsOf(victim).jti as string }, reason: 'story' },
+            })
+            const acknowledgedAt = performance.timeOrigin + performance.now()
+            const refused = async (validator: typeof onStream): Promise<number> => {
+              const { verdict, atMs } = await validator.untilDenied(victim, PATIENCE_MS)
+              assert.equal(!verdict.allowed && verdict.reason, 'revoked')
+              return Math.max(0, atMs - acknowledgedAt)
+            }
+            const [byStream, byNats, byOther] = await Promise.all([
+              refused(onStream),
+              onNats === undefined ? 0 : refused(onNats),
+              inactive(`http://localhost:${other.port}`, shop, victim, acknowledgedAt),
+            ])
+            return { byStream, byNats, byOther }
+          }
+          const linked = (value: number) =>
+            until(async () =>
+              (await Promise.all(world.nodes.map((node) => node.metric('signet_bus_linked')))).every((is) => is === value),
+            )
+          /** NATS leads; it does so once it has brought a batch. */
+          const natsLeads = () =>
+            until(async () => {
+              if (onNats === undefined || (await onNats.stats()).source === 'nats') return true
+              await takeBack()
+              return false
+            })
+
+          await linked(1)
+          await natsLeads()
+          const before = await takeBack()
+          const heal = await fail(world)
+          try {
+            // More than once, so that the fault is met before and after it was noticed.
+            for (let i = 0; i < 3; i++) {
+              const during = await takeBack()
+              assert.ok(during.byOther <= POLL_MS + NOISE_MS, `the other node: ${during.byOther} ms`)
+              assert.ok(during.byStream <= POLL_MS + NOISE_MS, `a validator on the stream: ${during.byStream} ms`)
+              assert.ok(during.byNats <= NATS_FALLBACK_MS + NOISE_MS, `a validator on NATS: ${during.byNats} ms`)
+              await token(one)
+              process.stdout.write(`# ${name} ${what}: ${told(during)}\n`)
+            }
+            if (onNats !== undefined) {
+              const { source, fallbacks, freshness } = await onNats.stats()
+              assert.deepEqual([source, fallbacks >= 1, freshness], ['sse', true, 'fresh'])
+              await linked(0)
+            }
+          } finally {
+            await heal()
+          }
+          await linked(1)
+          await natsLeads()
+          const healed = await takeBack()
+          process.stdout.write(`# ${name} ${what}: before, ${told(before)}; afterwards, ${told(healed)}\n`)
+          for (const node of world.nodes)
+            assert.ok(((await node.metric('signet_log_delay_seconds_count{by="wake_up"}')) ?? 0) > 0)
+        } finally {
+          for (const close of closing.reverse()) await close()
+        }
+      })
+    }
+  })
+}
+
+const told = (delays: Readonly<Record<string, number>>): string =>
+  Object.entries(delays)
+    .filter(([, ms]) => ms > 0)
+    .map(([who, ms]) => `${who} ${ms.toFixed(0)} ms`)
+    .join(', ')
+
+/** How long after the acknowledgment a node says that the token is not active any more. */
+async function inactive(
+  server: string,
+  client: { id: string; client_secret?: string | undefined },
+  victim: string,
+  acknowledgedAt: number,
+): Promise<number> {
+  await until(async () => {
+    const { status, body } = await tokenRequest(server, client, { token: victim }, '/introspect')
+    assert.equal(status, 200)
+    return (body as unknown as { active: boolean }).active === false
+  })
+  return performance.timeOrigin + performance.now() - acknowledgedAt
+}
+
+async function onBusConnections(world: World, query: string): Promise<readonly number[]> {
+  const client = new Client({ connectionString: world.database })
+  await client.connect()
+  try {
+    const { rows } = await client.query<{ pid: number }>(`${query} and datname = current_database()`)
+    assert.ok(rows.length >= 2)
+    return rows.map(({ pid }) => pid)
+  } finally {
+    await client.end()
+  }
+}
+
+async function until(holds: () => Promise<boolean>): Promise<void> {
+  const deadline = performance.now() + PATIENCE_MS * 3
+  while (!(await holds())) {
+    if (performance.now() > deadline) throw new Error('the condition was not met in time')
+    await new Promise((resolve) => setTimeout(resolve, 20))
+  }
+}
