@@ -17,6 +17,7 @@ const PATTERNS = [
   'bench/**/*.test.ts',
   'e2e/**/*.test.ts',
   'sim/**/*.test.ts',
+  'chaos/**/*.test.ts',
 ]
 const SECONDS = { light: 300, heavy: 600 }
 

@@ -1,0 +1,90 @@
+/** Ways between parts break: cut, or silent in one direction or both. */
+import { BOTH, type Fault, turn } from './fault.ts'
+
+const HOWS = ['cut', 'there', 'back', 'both'] as const
+
+/** On a link: refused connections, or open ones on which nothing arrives. */
+function breakLink(link: { cut(): void; swallow(...ways: ('there' | 'back')[]): void } | undefined, round: number): void {
+  const how = turn(HOWS, round)
+  if (how === 'cut') link?.cut()
+  else link?.swallow(...(how === 'both' ? (['there', 'back'] as const) : [how]))
+}
+
+const nodeStore: Fault = {
+  name: 'partition-node-store',
+  about: 'one node is cut off from PostgreSQL: refused, deaf, mute, or both',
+  engines: ['postgres'],
+  inject: ({ nodes }, round) => breakLink(turn(nodes, round).store, round),
+  lastsMs: [200, 2000],
+  heal: ({ nodes }, round) => turn(nodes, round).store?.heal(),
+}
+
+const allStore: Fault = {
+  name: 'partition-all-store',
+  about: 'all nodes are cut off from PostgreSQL',
+  engines: ['postgres'],
+  inject: ({ nodes }, round) => {
+    for (const node of nodes) breakLink(node.store, round)
+  },
+  lastsMs: [200, 2000],
+  heal: ({ nodes }) => {
+    for (const node of nodes) node.store?.heal()
+  },
+}
+
+const validatorAuthority: Fault = {
+  name: 'partition-validator',
+  about: 'validators are cut off from the authority: refused, deaf, mute, or both; one, two or all of them',
+  engines: BOTH,
+  inject: ({ watchers }, round) => {
+    for (const watcher of watchers.slice(0, turn([1, 2, 5], round))) breakLink(watcher.link, round)
+  },
+  lastsMs: [200, 3000],
+  heal: ({ watchers }) => {
+    for (const watcher of watchers) watcher.link.heal()
+  },
+}
+
+const needsNats = () => (process.env.SIGNET_NATS_SERVER ? undefined : 'nats-server is not installed')
+
+const nodeBus: Fault = {
+  name: 'partition-node-bus',
+  about: 'one node is cut off from NATS',
+  engines: ['postgres'],
+  missing: needsNats,
+  inject: ({ nodes }, round) => breakLink(turn(nodes, round).bus, round),
+  lastsMs: [200, 2000],
+  heal: ({ nodes }, round) => turn(nodes, round).bus?.heal(),
+}
+
+const busKill: Fault = {
+  name: 'bus-kill',
+  about: 'kill -9 of NATS, started again',
+  engines: ['postgres'],
+  missing: needsNats,
+  inject: ({ nats }) => nats?.kill(),
+  lastsMs: [200, 1500],
+  heal: ({ nats }) => nats?.restart(),
+}
+
+const busPause: Fault = {
+  name: 'bus-pause',
+  about: 'SIGSTOP of NATS, and SIGCONT',
+  engines: ['postgres'],
+  missing: needsNats,
+  inject: ({ nats }) => nats?.freeze(),
+  lastsMs: [200, 2500],
+  heal: ({ nats }) => nats?.thaw(),
+}
+
+const busWipe: Fault = {
+  name: 'bus-wipe',
+  about: 'NATS is killed and comes back with nothing',
+  engines: ['postgres'],
+  missing: needsNats,
+  inject: ({ nats }) => nats?.wipe(),
+  lastsMs: [0, 300],
+  heal: () => {},
+}
+
+export const networkFaults: readonly Fault[] = [nodeStore, allStore, validatorAuthority, nodeBus, busKill, busPause, busWipe]

@@ -1,0 +1,77 @@
+/**
+ * A way between two parts that can be broken: a TCP proxy on loopback. It may be cut (connections end, new ones are refused), or swallow
+ * what goes one way or both (connections stay open, nothing arrives), and it may be led to another target.
+ */
+import { connect, createServer, type Socket } from 'node:net'
+
+export type Way = 'there' | 'back'
+
+export interface Link {
+  readonly port: number
+  cut(): void
+  swallow(...ways: readonly Way[]): void
+  heal(): void
+  /** From now on to this port; connections that are there end. */
+  lead(target: number): void
+  close(): Promise<void>
+}
+
+export async function startLink(first: number): Promise<Link> {
+  let target = first
+  let isCut = false
+  let swallowed: readonly Way[] = []
+  const pairs = new Set<readonly [Socket, Socket]>()
+  const server = createServer({ noDelay: true }, (near) => {
+    near.on('error', () => {})
+    if (isCut) return void near.destroy()
+    const far = connect({ port: target, host: '127.0.0.1', noDelay: true })
+    const pair = [near, far] as const
+    pairs.add(pair)
+    for (const [from, to, way] of [
+      [near, far, 'there'],
+      [far, near, 'back'],
+    ] as const) {
+      from.on('data', (chunk) => {
+        if (!swallowed.includes(way) && !to.write(chunk)) from.pause()
+      })
+      to.on('drain', () => from.resume())
+      from.on('end', () => swallowed.includes(way) || to.end())
+      from.on('error', () => to.destroy())
+      from.on('close', () => {
+        if (!swallowed.includes(way)) to.destroy()
+        pairs.delete(pair)
+      })
+    }
+  })
+  await new Promise<void>((resolve, reject) => {
+    server.once('error', reject)
+    server.listen(0, '127.0.0.1', resolve)
+  })
+  const drop = () => {
+    for (const pair of [...pairs]) for (const socket of pair) socket.destroy()
+  }
+  return {
+    port: (server.address() as { port: number }).port,
+    cut() {
+      isCut = true
+      drop()
+    },
+    swallow(...ways) {
+      swallowed = ways
+    },
+    heal() {
+      if (swallowed.length > 0) drop() // Bytes were lost on the way: those connections are of no use any more.
+      swallowed = []
+      isCut = false
+    },
+    lead(next) {
+      target = next
+      drop()
+    },
+    async close() {
+      isCut = true
+      drop()
+      await new Promise((resolve) => server.close(resolve))
+    },
+  }
+}
