@@ -44,6 +44,8 @@ export function createHttpServer(parts: HttpParts): FastifyInstance {
     requestTimeout: REQUEST_TIMEOUT_MS,
     keepAliveTimeout: KEEP_ALIVE_MS,
     forceCloseConnections: 'idle',
+    // While a node drains it answers what comes over connections that are open. The framework's own 503 says nothing of when to try again.
+    return503OnClosing: false,
     routerOptions: { maxParamLength: 1024 },
     // A URL that cannot be read comes here past all hooks.
     frameworkErrors: (error, request, reply) => fail(error, request as FastifyRequest, reply.headers(always) as FastifyReply),

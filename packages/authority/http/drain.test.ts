@@ -1,0 +1,27 @@
+/** A node that was told to stop still answers what comes over connections that are open: a proxy in front may not know yet. */
+import assert from 'node:assert/strict'
+import { once } from 'node:events'
+import { connect } from 'node:net'
+import { it } from 'node:test'
+import { startTestAuthority } from '@signet/testkit/authority.ts'
+
+it('answers a request that comes over an open connection while it drains, and closes the connection after it', async () => {
+  const authority = await startTestAuthority()
+  const port = Number(new URL(authority.url).port)
+  const socket = connect(port, 'localhost')
+  await once(socket, 'connect')
+  let text = ''
+  socket.setEncoding('latin1').on('data', (chunk: string) => {
+    text += chunk
+  })
+  // A request of which half is there, so that the connection is not idle.
+  socket.write('GET /.well-known/oauth-authorization-server HTTP/1.1\r\nHost: localhost\r\n')
+  await fetch(`${authority.url}/healthz`) // The half was read before this was answered.
+  const closing = authority.close()
+  await new Promise((resolve) => setImmediate(resolve))
+  socket.write('\r\n')
+  await once(socket, 'end')
+  await closing
+  assert.match(text, /^HTTP\/1\.1 200 /)
+  assert.match(text, /^connection: close/im)
+})
