@@ -55,9 +55,16 @@ export interface ServerOptions {
   readonly settings?: Readonly<Record<string, string>>
 }
 
+export interface FamilyOptions {
+  /** Where its files go, which everybody must be able to enter; the directory for temporary files unless given. */
+  readonly within?: string
+  /** Environment of this server and its standbys: a library to be preloaded, say. */
+  readonly env?: Readonly<Record<string, string>>
+}
+
 /** A new, empty primary. Its directory takes some 40 MB. */
-export async function startPostgresServer(options: ServerOptions = {}): Promise<PostgresServer> {
-  const family = openFamily()
+export async function startPostgresServer(options: ServerOptions & FamilyOptions = {}): Promise<PostgresServer> {
+  const family = openFamily(options)
   try {
     const data = join(family.home, 'primary')
     const initdb = ['-D', data, '-U', 'postgres', '-A', 'trust', '-E', 'UTF8', '--no-locale', '--no-sync']
@@ -140,9 +147,11 @@ async function createPostgresServer(family: Family, name: string, options: Serve
       for (const pid of process?.tree().reverse() ?? []) signal(pid, 'SIGCONT')
     },
     async promote() {
-      await query('select pg_promote(true, 60)')
       const until = performance.now() + READY_MS
-      while ((await query('select pg_is_in_recovery() as standby'))[0]?.standby === true) {
+      // Replaying what is left of the log may cancel a question that is asked meanwhile.
+      const isStandby = () => query('select pg_is_in_recovery() as standby').then(([row]) => row?.standby === true, isConflict)
+      await query('select pg_promote(false)').catch(isConflict)
+      while (await isStandby()) {
         if (performance.now() > until) throw new Error(`${name} is still a standby`)
         await wait(10)
       }
@@ -177,6 +186,11 @@ async function createPostgresServer(family: Family, name: string, options: Serve
     },
     close: () => family.end(),
   }
+}
+
+function isConflict(error: unknown): true {
+  if ((error as { code?: string }).code === '40001') return true
+  throw error
 }
 
 /** A copy from which a standby can start, taken while the server runs. */
@@ -222,9 +236,9 @@ interface Running {
   tree(): number[]
 }
 
-function openFamily(): Family {
+function openFamily({ within = tmpdir(), env }: FamilyOptions): Family {
   const user = process.getuid?.() === 0 ? { uid: NOBODY, gid: NOBODY } : {}
-  const home = mkdtempSync(join(tmpdir(), 'signet-pg-'))
+  const home = mkdtempSync(join(within, 'signet-pg-'))
   if (user.uid !== undefined) chownSync(home, NOBODY, NOBODY)
   chmodSync(home, 0o755)
   const native = readable(findNative(), home, user)
@@ -238,7 +252,11 @@ function openFamily(): Family {
       await promisify(execFile)(join(native, 'bin', program), args, options)
     },
     start(args) {
-      const server = spawn(join(native, 'bin', 'postgres'), args, { ...options, stdio: ['ignore', 'ignore', 'pipe'] })
+      const server = spawn(join(native, 'bin', 'postgres'), args, {
+        ...options,
+        env: { ...options.env, ...env },
+        stdio: ['ignore', 'ignore', 'pipe'],
+      })
       let said = ''
       server.stderr?.on('data', (text: Buffer) => {
         said = (said + text.toString()).slice(-2000)
