@@ -35,6 +35,11 @@ const ARROWS: readonly [file: string, may: readonly string[], mayNot: readonly s
   ],
   ['packages/validator/adapters/x.ts', ['../index.ts', 'fastify'], ['@signet/authority/compose.ts', '../../kernel/ids.ts']],
   [
+    'packages/gateway/x.ts',
+    ['@signet/validator/index.ts', '@signet/kernel/ids.ts', 'pino'],
+    ['@signet/authority/compose.ts', '@signet/bus/bus.ts', '@signet/api/schema.ts', '../validator/index.ts'],
+  ],
+  [
     'packages/cli/x.ts',
     ['@signet/api/client.ts', '@signet/kernel/ids.ts'],
     ['@signet/authority/compose.ts', '@signet/validator'],

@@ -36,6 +36,7 @@ import { readKeys } from './regions/link-messages.ts'
 import { openRegions, type RegionConfig } from './regions/regions.ts'
 import { openFeed } from './revocation/feed.ts'
 import type { CarrierStream } from './revocation/feed-carrier.ts'
+import { createSignedKeys } from './revocation/feed-keys.ts'
 import { openFleetHearing } from './revocation/fleet.ts'
 import { openRegistry } from './revocation/registry.ts'
 import { openRetirement } from './revocation/retire.ts'
@@ -181,11 +182,12 @@ export async function assemble(foundation: Foundation) {
     const livingTokens = createLivingTokens({ ...common, keys, registry })
     const identify = (token: string) => identifyToken(token, { store, keys, livingTokens })
     const triggers = createTriggers({ ...common, revoker, identify })
+    const signFeed = (typ: string, payload: object) => signJwt(keys.signer('feed'), { typ }, payload)
     const hub = openFeed({
       ...common,
       registry,
       peersAgeMs: regions?.ageMs,
-      sign: (typ, payload) => signJwt(keys.signer('feed'), { typ }, payload),
+      sign: signFeed,
       observe: {
         fed: (entries, ms) => metrics.fedForward(entries, ms / 1000),
         unsigned: (cause) => log.warn({ err: cause }, 'the feed cannot be signed'),
@@ -273,6 +275,7 @@ export async function assemble(foundation: Foundation) {
         authorize: (request, reply) => requireToken(request, reply, validator, 'signet:feed'),
         watch: (verdict, ended) => validator.watch(verdict, ended),
         jwks: () => keys.jwks('feed'),
+        signedKeys: createSignedKeys({ issuer, keys, sign: signFeed, clock }),
         jwksCacheSeconds: settings.jwksCacheSeconds,
         clock,
         timers,

@@ -21,6 +21,7 @@ import { keys } from './commands/keys.ts'
 import { lineage } from './commands/lineage.ts'
 import { policy } from './commands/policy.ts'
 import { receipt } from './commands/receipt.ts'
+import { relay } from './commands/relay.ts'
 import { resource } from './commands/resource.ts'
 import { revoke } from './commands/revoke.ts'
 import { restore, serve } from './commands/serve.ts'
@@ -40,6 +41,7 @@ With --json results are JSON on standard output, and errors JSON on standard err
   },
   routes: {
     serve,
+    relay,
     client,
     resource,
     user,

@@ -9,6 +9,8 @@ export const BATCH_TYPE = 'signet-batch+jwt'
 export const HEAD_TYPE = 'signet-head+jwt'
 /** `typ` of the JWS that opens a snapshot. */
 export const SNAPSHOT_TYPE = 'signet-snapshot+jwt'
+/** `typ` of the signed key set, with which keys travel over relays. */
+export const KEYS_TYPE = 'signet-keys+jwt'
 export const SNAPSHOT_MEDIA_TYPE = 'application/vnd.signet.snapshot'
 
 /** [key base64url, cutoff epoch milliseconds, drop-after epoch seconds] */
@@ -36,7 +38,27 @@ export interface HeadPayload {
   readonly probe: string
   /** Milliseconds that the answering party's own knowledge is old; 0 at an authority that asked its store. */
   readonly age_ms: number
+  /** Relays between the answering party and the authority, itself included; absent at an authority. */
+  readonly hops?: number
 }
+
+/** Relays in a row, at most: more are a loop, or a mistake. */
+export const MAX_HOPS = 8
+
+/** All public keys of an authority, vouched for by one of its feed keys: for who gets them from somebody else. */
+export interface KeysPayload {
+  readonly iss: string
+  /** Epoch milliseconds of the signing node. A receiver takes none that is older than the last it took. */
+  readonly at: number
+  readonly token_keys: readonly unknown[]
+  readonly feed_keys: readonly unknown[]
+}
+
+/** A signed key set is no older than this when it leaves the authority; so far apart two in a row may seem to go back. Milliseconds. */
+export const KEYS_KEPT_MS = 30_000
+
+/** Where a relay says what it relays. */
+export const RELAY_PATH = '/.well-known/signet-relay'
 
 export interface SnapshotPayload {
   readonly iss: string

@@ -1,4 +1,5 @@
 /** What an issuer says about itself (RFC 8414, OpenID Connect Discovery), and where Signet's revocation feed is. */
+import { RELAY_PATH } from '@signet/kernel/feed.ts'
 import type { Surroundings } from '@signet/kernel/surroundings.ts'
 import { type Bounds, fetchJson, HttpTrouble, isAllowedUrl, type Transport } from './http.ts'
 import { isRecord } from './jwk.ts'
@@ -9,6 +10,8 @@ export interface FeedEndpoints {
   readonly stream: string
   readonly snapshot: string
   readonly jwksUri: string
+  /** All public keys as one signed document; undefined at an authority of before. */
+  readonly keys: string | undefined
   /** How far past its commit a cutoff may lie, milliseconds. */
   readonly guardMs: number
   /** Served without a token. */
@@ -48,6 +51,17 @@ export interface Discovery {
 }
 
 export function createDiscovery(parts: DiscoveryParts): Discovery {
+  return keeping(parts, () => discover(parts))
+}
+
+/**
+ * What a relay says of the feed it relays. Where the authority's keys and tokens are is not for a relay to say.
+ */
+export function createRelayDiscovery(parts: DiscoveryParts & { readonly relay: string }): Discovery {
+  return keeping(parts, () => discoverRelay(parts))
+}
+
+function keeping(parts: DiscoveryParts, discoverNow: () => Promise<IssuerMetadata>): Discovery {
   const { clock } = parts.surroundings
   let known: IssuerMetadata | undefined
   let askedAt = Number.NEGATIVE_INFINITY
@@ -57,7 +71,7 @@ export function createDiscovery(parts: DiscoveryParts): Discovery {
   async function ask(): Promise<IssuerMetadata> {
     askedAt = clock.monotonic()
     try {
-      known = await discover(parts)
+      known = await discoverNow()
       keptMs = KEPT_MS
       return known
     } catch (cause) {
@@ -96,6 +110,22 @@ async function discover(parts: DiscoveryParts): Promise<IssuerMetadata> {
   throw trouble
 }
 
+async function discoverRelay(parts: DiscoveryParts & { readonly relay: string }): Promise<IssuerMetadata> {
+  const { transport, signal, surroundings, allowInsecureHttp, issuer } = parts
+  const url = `${parts.relay}${RELAY_PATH}`
+  const request = { url, method: 'GET', headers: { accept: 'application/json' } } as const
+  const { value } = await fetchJson({ transport, timers: surroundings.timers, signal }, request, BOUNDS)
+  const why = (text: string): HttpTrouble => new HttpTrouble('content', url, { why: text })
+  if (value.issuer !== issuer) throw why('it relays another issuer than the one it was asked for')
+  const isUrl = (text: unknown): text is string => typeof text === 'string' && isAllowedUrl(text, allowInsecureHttp)
+  const listed = isRecord(value.signet_feed) ? value.signet_feed : {}
+  // Its URLs may be given by path alone: a relay need not know under which name it is reached.
+  const resolved = Object.entries(listed).map(([name, it]) => [name, typeof it === 'string' ? URL.parse(it, url)?.href : it])
+  const feed = readFeed(Object.fromEntries(resolved), isUrl, why)
+  if (feed?.keys === undefined) throw why('signet_feed lacks keys')
+  return { issuer, jwksUri: feed.keys, tokenEndpoint: undefined, feed }
+}
+
 /** RFC 8414 §3.1 puts the path of the issuer last; OpenID Connect Discovery §4 puts it first. */
 function wellKnown(issuer: string): readonly string[] {
   const url = new URL(issuer)
@@ -124,9 +154,17 @@ function readFeed(
 ): FeedEndpoints | undefined {
   if (value === undefined) return undefined
   if (!isRecord(value)) throw why('signet_feed is not an object')
-  const { head, stream, snapshot, jwks_uri, guard_ms, open } = value
+  const { head, stream, snapshot, jwks_uri, keys, guard_ms, open } = value
   if (!isUrl(head) || !isUrl(stream) || !isUrl(snapshot) || !isUrl(jwks_uri)) throw why('signet_feed lacks an https URL')
   if (typeof guard_ms !== 'number' || !(guard_ms >= 0 && guard_ms <= MAX_GUARD_MS))
     throw why('signet_feed.guard_ms is out of bounds')
-  return { head, stream, snapshot, jwksUri: jwks_uri, guardMs: guard_ms, open: open === true }
+  return {
+    head,
+    stream,
+    snapshot,
+    jwksUri: jwks_uri,
+    keys: isUrl(keys) ? keys : undefined,
+    guardMs: guard_ms,
+    open: open === true,
+  }
 }

@@ -19,6 +19,13 @@ export interface Kept {
   /** JWKs by issuer, as they came. */
   readonly jwks: Readonly<Record<string, readonly unknown[]>>
   readonly registry: KeptRegistry | undefined
+  readonly feed?: KeptFeedKeys
+}
+/** Feed keys that follow from what was pinned. */
+export interface KeptFeedKeys {
+  /** Names the pins. */
+  readonly pins: string
+  readonly jwks: readonly unknown[]
 }
 export interface KeptRegistry {
   readonly position: Position
@@ -46,12 +53,19 @@ const MAX_HEADER_BYTES = 4 * 1024 * 1024
  */
 export async function writeCacheFile(
   path: string,
-  kept: { issuer: string; jwks: Kept['jwks']; view: RevocationView; freshAtMs: number | undefined },
+  kept: {
+    issuer: string
+    jwks: Kept['jwks']
+    view: RevocationView
+    freshAtMs: number | undefined
+    feed?: KeptFeedKeys | undefined
+  },
 ): Promise<void> {
   const { view } = kept
   const header = JSON.stringify({
     issuer: kept.issuer,
     jwks: kept.jwks,
+    ...(kept.feed === undefined ? {} : { feed: kept.feed }),
     ...(view.position === undefined || view.salt === undefined
       ? {}
       : {
@@ -132,6 +146,7 @@ function readHeader(text: string, records: Uint8Array): Kept {
   return {
     issuer: header.issuer,
     jwks: header.jwks as Kept['jwks'],
+    ...(isFeedKeys(header.feed) ? { feed: header.feed } : {}),
     registry: isWhole
       ? {
           position: { epoch, seq: seq as number },
@@ -142,3 +157,6 @@ function readHeader(text: string, records: Uint8Array): Kept {
       : undefined,
   }
 }
+
+const isFeedKeys = (feed: unknown): feed is KeptFeedKeys =>
+  isRecord(feed) && typeof feed.pins === 'string' && Array.isArray(feed.jwks)

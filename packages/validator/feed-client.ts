@@ -9,13 +9,14 @@ import type { BatchOutcome, Position, RevocationView } from '@signet/kernel/revo
 import { epochSeconds, type Surroundings } from '@signet/kernel/surroundings.ts'
 import type { Discovery, FeedEndpoints } from './discovery.ts'
 import type { FeedSource, TroubleKind, ValidatorEvents } from './events.ts'
-import { type FeedTrust, MAX_BATCH_CHARS, readBatch, readHead, readSnapshot } from './feed-messages.ts'
+import { FeedMessageFault, type FeedTrust, MAX_BATCH_CHARS, readBatch, readHead, readSnapshot } from './feed-messages.ts'
 import { NATS_PROBE_MS, NatsFeed } from './feed-nats.ts'
+import type { FeedTap, KeptFeed } from './feed-tap.ts'
 import type { FeedToken } from './feed-token.ts'
 import type { FreshnessProof } from './freshness.ts'
 import { fetchWhole, type HttpResponse, HttpTrouble, type Transport } from './http.ts'
 import type { NatsFeedOptions } from './options.ts'
-import { Backoff, Pause } from './pace.ts'
+import { Backoff, Pause, silenceWatch } from './pace.ts'
 import { readEvents } from './sse.ts'
 import { VERSION } from './version.ts'
 
@@ -23,6 +24,11 @@ export interface FeedParts {
   readonly discovery: Discovery
   readonly token: FeedToken | undefined
   readonly trust: FeedTrust
+  /** By whom heads must be signed: the same, or a relay. */
+  readonly headTrust: FeedTrust
+  /** An epoch that was left is not gone back to: a relay may be stuck in it, or pretend to be. */
+  readonly isRelayed: boolean
+  readonly tap: FeedTap | undefined
   readonly transport: Transport
   readonly surroundings: Surroundings
   readonly view: RevocationView
@@ -62,6 +68,9 @@ const FORGET_MS = 1000
 /** A sixteenth of the table each second: an entry is forgotten within 16 s, and no call takes long. */
 const FORGET_SHARE = 1 / 16
 
+/** Epochs are rare; so many that were left are remembered. */
+const MAX_LEFT = 64
+
 export interface FeedStats {
   readonly streams: number
   readonly resyncs: number
@@ -83,6 +92,8 @@ export class FeedClient {
   /** Epoch named by the last answered probe: the only one whose snapshot may replace ours. */
   private presentEpoch: string | undefined
   private wantsSnapshot = false
+  /** Epochs that were replaced by later ones, the latest last. */
+  private readonly left = new Set<string>()
   private areProbesFailing = false
   /** Monotonic time at which the stream last brought us on, or began. */
   private progressAt = 0
@@ -101,7 +112,7 @@ export class FeedClient {
     this.probePause = new Pause(timers, this.abort.signal)
     this.followPause = new Pause(timers, this.abort.signal)
     this.backoff = new Backoff(chance, BACKOFF_MOST_MS)
-    const most = parts.nats === undefined ? PROBE_MOST_MS : NATS_PROBE_MS
+    const most = parts.tap?.probeEveryMs ?? (parts.nats === undefined ? PROBE_MOST_MS : NATS_PROBE_MS)
     this.probeEveryMs = Math.max(PROBE_LEAST_MS, Math.min(most, parts.tightestMs / 4))
     this.probeTimeoutMs = this.leastTimeoutMs
     this.nats = parts.nats === undefined ? undefined : this.createNats(parts.nats)
@@ -195,7 +206,9 @@ export class FeedClient {
         { timeoutMs: this.probeTimeoutMs, maxBytes: 16 * 1024 },
       )
     })
-    const head = await readHead(Buffer.from(bytes).toString('latin1'), probe, this.parts.trust)
+    const head = await readHead(Buffer.from(bytes).toString('latin1'), probe, this.parts.headTrust)
+    if (this.left.has(head.epoch)) throw new FeedMessageFault('left_epoch')
+    this.parts.tap?.answered({ hops: head.hops ?? 0, guardMs: feed.guardMs })
     this.presentEpoch = head.epoch
     freshness.answered({ sent, epoch: head.epoch, seq: head.seq, ageMs: head.age_ms }, view.position)
     if (view.position !== undefined && view.position.epoch !== head.epoch) this.resync('other_epoch')
@@ -243,20 +256,35 @@ export class FeedClient {
     this.probePause.wake()
   }
 
-  private async takeSnapshot(): Promise<void> {
-    const { view, trust, surroundings, skewMs } = this.parts
-    if (view.position !== undefined && this.presentEpoch === undefined) await this.probe()
+  async takeSnapshot(): Promise<void> {
+    if (this.parts.view.position !== undefined && this.presentEpoch === undefined) await this.probe()
     const feed = await this.endpoints()
     const response = await this.withToken(feed, SNAPSHOT_MEDIA_TYPE, (headers) => this.request(feed.snapshot, headers))
-    const frame = await this.readFrame(response, feed.snapshot)
+    await this.takeFrame(await this.readFrame(response, feed.snapshot), feed.guardMs)
+    // A node that lags may serve one of the epoch before: then what we want is still to come.
+    this.wantsSnapshot = this.presentEpoch !== undefined && this.parts.view.position?.epoch !== this.presentEpoch
+  }
+
+  /** Goes through what a relay kept, as if it had come just now. */
+  async restore(kept: Pick<KeptFeed, 'snapshot' | 'batches'>, guardMs: number): Promise<void> {
+    await this.takeFrame(kept.snapshot, guardMs)
+    for (const jws of kept.batches) {
+      const { outcome } = await this.takeBatch(jws, guardMs)
+      if (outcome !== 'applied' && outcome !== 'duplicate') throw new Error(`a batch that was kept was refused: ${outcome}`)
+    }
+  }
+
+  private async takeFrame(frame: Uint8Array, guardMs: number): Promise<void> {
+    const { view, trust, surroundings, skewMs, tap } = this.parts
     const snapshot = await readSnapshot(frame, trust)
-    const isOther = view.position !== undefined && snapshot.epoch !== view.position.epoch
+    const before = view.position?.epoch
+    const isOther = before !== undefined && snapshot.epoch !== before
     // Whoever kept an old snapshot could bring back what it did not contain yet: only a probe of our own says which epoch is now.
     if (isOther && snapshot.epoch !== this.presentEpoch) throw new Error('the snapshot is of an epoch that no probe has named')
-    const outcome = view.replace(snapshot, { nowMs: surroundings.clock.now(), guardMs: feed.guardMs + skewMs })
+    const outcome = view.replace(snapshot, { nowMs: surroundings.clock.now(), guardMs: guardMs + skewMs })
     if (outcome === 'poisoned' || outcome === 'full') throw new Error(`the feed sent a snapshot that was refused: ${outcome}`)
-    // A node that lags may serve one of the epoch before: then what we want is still to come.
-    this.wantsSnapshot = this.presentEpoch !== undefined && view.position?.epoch !== this.presentEpoch
+    if (before !== undefined && before !== snapshot.epoch) this.leave(before)
+    tap?.took({ kind: 'snapshot', frame, epoch: snapshot.epoch, seq: snapshot.seq })
     this.applied({ entries: snapshot.records.length / RECORD_BYTES, delayMs: undefined })
   }
 
@@ -284,7 +312,7 @@ export class FeedClient {
     this.progressAt = openedAt
     this.stopStream = stopWith
     if (this.nats?.leads === true) stopWith('handed_over') // While we connected.
-    const watch = this.silenceWatch(() => stopWith('silent'))
+    const watch = silenceWatch(surroundings, () => stopWith('silent'), SILENCE_MS)
     try {
       await readEvents(response.body, MAX_BATCH_CHARS, {
         onBytes: () => {
@@ -294,7 +322,7 @@ export class FeedClient {
         onEvent: async (event) => {
           if (event.name === 'reset') return stopWith('reset')
           if (event.name !== 'batch' || end !== 'ended') return
-          const { outcome } = await this.takeBatch(event.data, feed)
+          const { outcome } = await this.takeBatch(event.data, feed.guardMs)
           if (outcome !== 'applied' && outcome !== 'duplicate') stopWith(outcome)
         },
       })
@@ -309,15 +337,23 @@ export class FeedClient {
   }
 
   /** Whoever brought it. */
-  private async takeBatch(jws: string, feed: FeedEndpoints): Promise<{ outcome: BatchOutcome; end: Position }> {
-    const { view, trust, surroundings, skewMs } = this.parts
+  private async takeBatch(jws: string, guardMs: number): Promise<{ outcome: BatchOutcome; end: Position }> {
+    const { view, trust, surroundings, skewMs, tap } = this.parts
     const { batch, atMs } = await readBatch(jws, trust)
+    const { epoch, from, to } = batch
     const nowMs = surroundings.clock.now()
-    const outcome = view.applyBatch(batch, { nowMs, guardMs: feed.guardMs + skewMs })
+    const outcome = view.applyBatch(batch, { nowMs, guardMs: guardMs + skewMs })
     if (outcome === 'applied') {
+      tap?.took({ kind: 'batch', jws, epoch, from, to })
       this.applied({ entries: batch.entries.length, delayMs: atMs === undefined ? undefined : Math.max(0, nowMs - atMs) })
     }
-    return { outcome, end: { epoch: batch.epoch, seq: batch.to } }
+    return { outcome, end: { epoch, seq: to } }
+  }
+
+  private leave(epoch: string): void {
+    if (!this.parts.isRelayed) return
+    this.left.add(epoch)
+    if (this.left.size > MAX_LEFT) this.left.delete(this.left.values().next().value as string)
   }
 
   // ── NATS ───────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -329,7 +365,7 @@ export class FeedClient {
       issuer: trust.issuer,
       surroundings,
       view,
-      take: async (jws) => this.takeBatch(jws, await this.endpoints()),
+      take: async (jws) => this.takeBatch(jws, (await this.endpoints()).guardMs),
       onTrouble: (cause) => onTrouble('feed_nats', cause),
       onLead: (leads, why) => {
         if (leads) {
@@ -412,7 +448,7 @@ export class FeedClient {
     const most = this.parts.maxEntries * RECORD_BYTES + 16 * 1024
     const chunks: Uint8Array[] = []
     let length = 0
-    const watch = this.silenceWatch(() => response.discard(), SNAPSHOT_IDLE_MS)
+    const watch = silenceWatch(this.parts.surroundings, () => response.discard(), SNAPSHOT_IDLE_MS)
     try {
       for await (const chunk of response.body) {
         watch.heard()
@@ -424,24 +460,6 @@ export class FeedClient {
       watch.stop()
     }
     return Buffer.concat(chunks, length)
-  }
-
-  /** Calls `onSilence` once nothing has been heard for so long. One timer, however much is heard. */
-  private silenceWatch(onSilence: () => void, silenceMs = SILENCE_MS): { heard(): void; stop(): void } {
-    const { clock, timers } = this.parts.surroundings
-    let heardAt = clock.monotonic()
-    const check = (): void => {
-      const left = heardAt + silenceMs - clock.monotonic()
-      if (left <= 0) onSilence()
-      else timer = timers.after(left, check)
-    }
-    let timer = timers.after(silenceMs, check)
-    return {
-      heard: () => {
-        heardAt = clock.monotonic()
-      },
-      stop: () => timer.cancel(),
-    }
   }
 
   private forgetLater(): void {

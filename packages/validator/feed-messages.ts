@@ -4,6 +4,9 @@ import {
   BATCH_TYPE,
   HEAD_TYPE,
   type HeadPayload,
+  KEYS_TYPE,
+  type KeysPayload,
+  MAX_HOPS,
   RECORD_BYTES,
   SNAPSHOT_TYPE,
   type SnapshotPayload,
@@ -19,7 +22,17 @@ import type { KeyFinder } from './token.ts'
 
 /** A message that cannot be believed or read. `unknown_key` may heal by asking for the keys again. */
 export class FeedMessageFault extends Error {
-  readonly reason: 'malformed' | 'unknown_key' | 'bad_signature' | 'wrong_type' | 'wrong_issuer' | 'wrong_probe' | 'bad_digest'
+  readonly reason:
+    | 'malformed'
+    | 'unknown_key'
+    | 'bad_signature'
+    | 'wrong_type'
+    | 'wrong_issuer'
+    | 'wrong_probe'
+    | 'bad_digest'
+    | 'left_epoch'
+    | 'too_many_hops'
+    | 'old_keys'
   constructor(reason: FeedMessageFault['reason']) {
     super(`the feed sent a message that does not count: ${reason}`)
     this.name = 'FeedMessageFault'
@@ -37,6 +50,7 @@ export interface FeedTrust {
 /** A batch as a JWS may be so long; some 60 bytes for each of its entries. */
 export const MAX_BATCH_CHARS = 4 * 1024 * 1024
 const MAX_HEAD_CHARS = 8192
+const MAX_KEYS_CHARS = 256 * 1024
 
 /** A batch of the stream. `atMs` is when it was signed, by the signer's clock. */
 export async function readBatch(text: string, trust: FeedTrust): Promise<{ batch: RevocationBatch; atMs: number | undefined }> {
@@ -58,7 +72,18 @@ export async function readHead(text: string, probe: string, trust: FeedTrust): P
   if (payload.probe !== probe) throw new FeedMessageFault('wrong_probe')
   if (!isEpoch(epoch) || !isSeq(seq)) throw malformed()
   if (typeof age_ms !== 'number' || !(age_ms >= 0) || !Number.isFinite(age_ms)) throw malformed()
+  const hops = payload.hops ?? 0
+  if (!isSeq(hops)) throw malformed()
+  if (hops > MAX_HOPS) throw new FeedMessageFault('too_many_hops')
   return payload as unknown as HeadPayload
+}
+
+/** All public keys, vouched for by a feed key that is trusted already. */
+export async function readKeys(text: string, trust: FeedTrust): Promise<KeysPayload> {
+  const payload = await open(text, MAX_KEYS_CHARS, KEYS_TYPE, trust)
+  const { at, token_keys, feed_keys } = payload
+  if (!isSeq(at) || !Array.isArray(token_keys) || !Array.isArray(feed_keys)) throw malformed()
+  return payload as unknown as KeysPayload
 }
 
 /** A snapshot as the feed serves it. Its records are what the signed header says, to the byte. */

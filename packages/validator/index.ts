@@ -16,9 +16,18 @@ export type { AccessTokenClaims, Actor, Confirmation } from '@signet/kernel/clai
 export type { Allow, ClientAction, Deny, DenyReason, Freshness, Verdict } from '@signet/kernel/verdict.ts'
 export { refusalBody } from './challenge.ts'
 export { Events, type Listener, type TroubleKind, type ValidatorEvents } from './events.ts'
+export type { FeedMessage, FeedTap, KeptFeed, TappedFeed } from './feed-tap.ts'
 export type { FeedCredentials } from './feed-token.ts'
 export { PROTECTED_RESOURCE_PATH, type ProtectedResourceMetadata, protectedResourceMetadata } from './metadata.ts'
-export type { DpopOptions, ForeignIssuer, KnowledgeSource, NatsFeedOptions, ValidatorOptions } from './options.ts'
+export type {
+  DpopOptions,
+  FeedOptions,
+  ForeignIssuer,
+  KnowledgeSource,
+  NatsFeedOptions,
+  PinnedKeys,
+  ValidatorOptions,
+} from './options.ts'
 export type { PermissionMap, PermissionRule } from './permissions.ts'
 export type { HeadersLike, RequestLike, TokenContext } from './request.ts'
 export { createValidator, type Validator, type ValidatorStats } from './validator.ts'

@@ -5,7 +5,7 @@
 import { createHash, generateKeyPairSync, type KeyObject, randomBytes, sign } from 'node:crypto'
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
-import { BATCH_TYPE, HEAD_TYPE, SNAPSHOT_TYPE } from '@signet/kernel/feed.ts'
+import { BATCH_TYPE, HEAD_TYPE, KEYS_TYPE, SNAPSHOT_TYPE } from '@signet/kernel/feed.ts'
 import { newId } from '@signet/kernel/ids.ts'
 import { type KeyKind, type Revocation, revocationKey, type Salt } from '@signet/kernel/revocation.ts'
 import { encodeRecords, frameSnapshot } from '@signet/kernel/snapshot.ts'
@@ -49,7 +49,9 @@ export const chance = { bytes: (count: number) => new Uint8Array(randomBytes(cou
 export interface TestIssuer {
   readonly issuer: string
   readonly tokenKey: TestKey
-  readonly feedKey: TestKey
+  /** What it signs the feed with, and all that it publishes for that. */
+  feedKey: TestKey
+  feedJwks: TestKey[]
   epoch: string
   salt: Salt
   readonly entries: Revocation[]
@@ -61,6 +63,9 @@ export interface TestIssuer {
     status?: number
     head?: 'no answer' | 'old answer' | 'wrong signature' | 'wrong probe'
     ageMs?: number
+    hops?: number
+    /** Milliseconds that its signed key set seems to be old. */
+    keysAgeMs?: number
     /** Streams stay open and bring nothing. */
     frozenStream?: boolean
     /** The next batch is not sent on streams that are open. */
@@ -108,6 +113,7 @@ export async function startIssuer(options: { path?: string; port?: number } = {}
     issuer,
     tokenKey,
     feedKey,
+    feedJwks: [feedKey],
     epoch: 'epoch-1',
     salt: { version: 1, bytes: new Uint8Array(randomBytes(16)) },
     entries: [],
@@ -167,7 +173,7 @@ export async function startIssuer(options: { path?: string; port?: number } = {}
         count: entries.length,
         sha256: digest.digest('base64url'),
       }
-      const frame = frameSnapshot(signJws(feedKey, { typ: SNAPSHOT_TYPE }, header), records)
+      const frame = frameSnapshot(signJws(self.feedKey, { typ: SNAPSHOT_TYPE }, header), records)
       return faults.snapshot === 'short' ? frame.subarray(0, frame.length - 1) : frame
     },
     dropStreams() {
@@ -181,7 +187,7 @@ export async function startIssuer(options: { path?: string; port?: number } = {}
         .slice(from - 1, to)
         .map((e) => [Buffer.from(e.key).toString('base64url'), e.cutoffMs, e.dropAfter])
       const payload = { iss: issuer, epoch: self.epoch, from, to, salt_version: self.salt.version, at: Date.now(), entries }
-      return signJws(feedKey, { typ: BATCH_TYPE }, payload)
+      return signJws(self.feedKey, { typ: BATCH_TYPE }, payload)
     },
     close() {
       server.closeAllConnections()
@@ -203,7 +209,8 @@ export async function startIssuer(options: { path?: string; port?: number } = {}
     }
     if (path === `/.well-known/oauth-authorization-server${options.path ?? ''}`) return json(metadata())
     if (path === '/jwks') return json(self.faults.jwks ?? { keys: self.jwks.map((key) => key.jwk) })
-    if (path === '/feed/jwks') return json({ keys: [feedKey.jwk] })
+    if (path === '/feed/jwks') return json({ keys: self.feedJwks.map((key) => key.jwk) })
+    if (path === '/feed/keys') return signedKeys(response)
     if (path === '/token') return token(request, json, response)
     const isKnown = self.feedOpen || self.feedTokens.some((each) => request.headers.authorization === `Bearer ${each}`)
     if (path.startsWith('/feed/') && !isKnown) return void response.writeHead(401).end()
@@ -222,8 +229,15 @@ export async function startIssuer(options: { path?: string; port?: number } = {}
       issuer,
       jwks_uri: `${base}/jwks`,
       token_endpoint: `${base}/token`,
-      signet_feed: { ...feed, jwks_uri: `${base}/feed/jwks`, guard_ms: 2000, open: self.feedOpen },
+      signet_feed: { ...feed, jwks_uri: `${base}/feed/jwks`, keys: `${base}/feed/keys`, guard_ms: 2000, open: self.feedOpen },
     }
+  }
+
+  function signedKeys(response: ServerResponse): void {
+    const [token_keys, feed_keys] = [self.jwks, self.feedJwks].map((keys) => keys.map((key) => key.jwk))
+    const payload = { iss: issuer, at: Date.now() - (self.faults.keysAgeMs ?? 0), token_keys, feed_keys }
+    response.writeHead(200, { 'content-type': 'application/jwt', 'cache-control': self.cacheControl })
+    response.end(signJws(self.feedKey, { typ: KEYS_TYPE }, payload))
   }
 
   async function token(request: IncomingMessage, json: (value: unknown) => void, response: ServerResponse): Promise<void> {
@@ -246,8 +260,15 @@ export async function startIssuer(options: { path?: string; port?: number } = {}
     self.lastApplied = url.searchParams.get('applied')
     if (faults.head === 'no answer') return
     const probe = faults.head === 'wrong probe' ? 'another-probe-than-asked' : url.searchParams.get('probe')
-    const payload = { iss: issuer, epoch: self.epoch, seq: self.entries.length, probe, age_ms: faults.ageMs ?? 0 }
-    const jws = signJws(faults.head === 'wrong signature' ? testKey(feedKey.kid) : feedKey, { typ: HEAD_TYPE }, payload)
+    const payload = {
+      iss: issuer,
+      epoch: self.epoch,
+      seq: self.entries.length,
+      probe,
+      age_ms: faults.ageMs ?? 0,
+      hops: faults.hops,
+    }
+    const jws = signJws(faults.head === 'wrong signature' ? testKey(self.feedKey.kid) : self.feedKey, { typ: HEAD_TYPE }, payload)
     if (faults.head !== 'old answer') oldHead = jws
     response.writeHead(200, { 'content-type': 'application/jwt' }).end(faults.head === 'old answer' ? oldHead : jws)
   }

@@ -4,7 +4,7 @@
  * good: what must die dies by revocation.
  */
 import type { Surroundings, Timer } from '@signet/kernel/surroundings.ts'
-import { type Bounds, fetchJson, HttpTrouble, type Transport } from './http.ts'
+import { type Bounds, fetchWhole, HttpTrouble, type Transport } from './http.ts'
 import type { Algorithm } from './jwk.ts'
 import type { KeySet } from './key-set.ts'
 import { TwoGenerations } from './two-generations.ts'
@@ -13,6 +13,8 @@ export interface JwksParts {
   readonly keys: KeySet
   /** Where the JWKS is; asked each time, since metadata may move. */
   readonly uri: () => Promise<string>
+  /** From what was fetched to a JWKS, where it is not one as it stands. Throws when it does not count. */
+  readonly read?: (bytes: Uint8Array, url: string) => Promise<unknown>
   readonly transport: Transport
   readonly surroundings: Surroundings
   readonly signal: AbortSignal
@@ -108,8 +110,9 @@ export class Jwks {
     try {
       const url = await parts.uri()
       const request = { url, method: 'GET', headers: { accept: 'application/json' } } as const
-      const { value, header } = await fetchJson({ transport: parts.transport, timers, signal: parts.signal }, request, BOUNDS)
-      const { taken, changed } = parts.keys.replace(value)
+      const exchange = { transport: parts.transport, timers, signal: parts.signal }
+      const { bytes, header } = await fetchWhole(exchange, request, BOUNDS)
+      const { taken, changed } = parts.keys.replace(await (parts.read ?? readJson)(bytes, url))
       if (!taken) throw new HttpTrouble('content', url, { why: 'no key that can be used' })
       this.failures = 0
       this.again(maxAgeSeconds(header('cache-control')) * 800)
@@ -142,4 +145,12 @@ export function maxAgeSeconds(cacheControl: string | undefined): number {
   const match = /(?:^|[\s,])max-age=(\d{1,9})/i.exec(cacheControl ?? '')
   const seconds = match === null ? DEFAULT_AGE_SECONDS : Number(match[1])
   return Math.min(MAX_AGE_SECONDS, Math.max(MIN_AGE_SECONDS, seconds))
+}
+
+async function readJson(bytes: Uint8Array, url: string): Promise<unknown> {
+  try {
+    return JSON.parse(Buffer.from(bytes).toString('utf8'))
+  } catch (cause) {
+    throw new HttpTrouble('content', url, { cause, why: 'not JSON' })
+  }
 }

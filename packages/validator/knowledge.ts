@@ -4,22 +4,23 @@
  */
 import { toBase64Url } from '@signet/kernel/bytes.ts'
 import { createRevocationView, type RevocationView } from '@signet/kernel/revocation-view.ts'
-import type { Surroundings, Timer } from '@signet/kernel/surroundings.ts'
+import type { Timer } from '@signet/kernel/surroundings.ts'
 import { createKeyer, isRevoked } from '@signet/kernel/token-keys.ts'
-import { createDiscovery, type Discovery } from './discovery.ts'
+import { createRelayDiscovery, type Discovery } from './discovery.ts'
 import { readCacheFile, writeCacheFile } from './disk-cache.ts'
-import type { Events, TroubleKind, ValidatorEvents } from './events.ts'
 import { FeedClient, type FeedStats } from './feed-client.ts'
+import type { FeedTrust } from './feed-messages.ts'
+import type { FeedTap } from './feed-tap.ts'
 import { createFeedToken } from './feed-token.ts'
 import { FreshnessProof } from './freshness.ts'
-import { fetchTransport, nodeTransport, type Transport } from './http.ts'
+import { Issuers, type KnowledgeParts } from './issuers.ts'
 import { type Algorithm, algorithm, SIGNET_ALGORITHMS, type VerifyingKey, verifyingKey } from './jwk.ts'
-import { Jwks } from './jwks.ts'
-import { mediaType } from './jws.ts'
+import type { Jwks } from './jwks.ts'
 import { KeySet, type KeysVersion } from './key-set.ts'
-import type { ForeignSettings, KnowledgeSource, Settings, ValidatorOptions } from './options.ts'
+import type { KnowledgeSource } from './options.ts'
+import { createSignedKeys, pinsDigest, type SignedKeys } from './signed-keys.ts'
 import { sha256, sha256Text } from './surroundings.ts'
-import { type KeyFinder, SIGNET_TYPES, type TrustedIssuer } from './token.ts'
+import type { TrustedIssuer } from './token.ts'
 
 export interface Knowledge {
   readonly view: RevocationView
@@ -38,102 +39,9 @@ export interface Knowledge {
   feedStats(): FeedStats
 }
 
-export interface KnowledgeParts {
-  readonly options: ValidatorOptions
-  readonly settings: Settings
-  readonly surroundings: Surroundings
-  readonly events: Events<ValidatorEvents>
-  /** The tightest staleness bound, milliseconds. */
-  readonly tightestMs: number
-  trouble(what: TroubleKind, cause: unknown): void
-}
-
 export function createKnowledge(parts: KnowledgeParts): Knowledge {
   const { source } = parts.options
   return source === undefined ? new NetworkKnowledge(parts) : new SourceKnowledge(parts, source)
-}
-
-/** What network and process have in common: foreign issuers, whose keys always come over the network. */
-abstract class Issuers {
-  protected readonly parts: KnowledgeParts
-  protected readonly abort = new AbortController()
-  protected readonly transport: Transport
-  protected readonly shared: KeysVersion = { version: 0 }
-  protected readonly sets = new Map<string, { readonly keys: KeySet; readonly jwks: Jwks }>()
-  readonly issuers = new Map<string, TrustedIssuer>()
-  onProgress: () => void = () => {}
-
-  constructor(parts: KnowledgeParts) {
-    this.parts = parts
-    this.transport = parts.options.fetch === undefined ? nodeTransport() : fetchTransport(parts.options.fetch)
-    for (const foreign of parts.settings.foreign) this.addForeign(foreign)
-  }
-
-  async seek(issuer: string, kid: string | undefined, alg: Algorithm): Promise<'found' | 'absent' | 'unsure'> {
-    return this.sets.get(issuer)?.jwks.seek(kid, alg) ?? 'absent'
-  }
-
-  protected addSignet(keys: KeyFinder): void {
-    const { settings } = this.parts
-    this.issuers.set(settings.issuer, {
-      issuer: settings.issuer,
-      audiences: settings.audiences,
-      algorithms: new Set(SIGNET_ALGORITHMS),
-      types: SIGNET_TYPES,
-      keys,
-      isSignet: true,
-      maxLifeSeconds: Number.POSITIVE_INFINITY,
-    })
-  }
-
-  private addForeign(foreign: ForeignSettings): void {
-    const discovery = this.discoveryOf(foreign.issuer)
-    const { jwksUri } = foreign
-    const uri = jwksUri === undefined ? async () => (await discovery.metadata()).jwksUri : () => Promise.resolve(jwksUri)
-    const keys = this.addSet(foreign.issuer, foreign.algorithms, uri)
-    this.issuers.set(foreign.issuer, {
-      issuer: foreign.issuer,
-      audiences: foreign.audiences,
-      algorithms: new Set(foreign.algorithms),
-      types: new Set(foreign.types.map(mediaType)),
-      keys,
-      isSignet: false,
-      maxLifeSeconds: foreign.maxTokenSeconds,
-    })
-  }
-
-  protected discoveryOf(issuer: string): Discovery {
-    return createDiscovery({
-      issuer,
-      transport: this.transport,
-      surroundings: this.parts.surroundings,
-      allowInsecureHttp: this.parts.settings.allowInsecureHttp,
-      signal: this.abort.signal,
-    })
-  }
-
-  protected addSet(issuer: string, algorithms: readonly Algorithm[], uri: () => Promise<string>): KeySet {
-    const keys = new KeySet(algorithms, this.shared)
-    const jwks = this.jwksOf(keys, uri, () => {
-      this.parts.events.emit('keys', { issuer, kids: keys.kids })
-      this.onProgress()
-    })
-    this.sets.set(issuer, { keys, jwks })
-    return keys
-  }
-
-  protected jwksOf(keys: KeySet, uri: () => Promise<string>, onChange: () => void, cooldownMs?: number): Jwks {
-    return new Jwks({
-      keys,
-      uri,
-      transport: this.transport,
-      surroundings: this.parts.surroundings,
-      signal: this.abort.signal,
-      onChange,
-      onTrouble: (cause) => this.parts.trouble('keys', cause),
-      ...(cooldownMs === undefined ? {} : { cooldownMs }),
-    })
-  }
 }
 
 /** Between two fetches of the feed's keys for one that is not known (docs/protocol/feed.md §3). */
@@ -150,30 +58,56 @@ class NetworkKnowledge extends Issuers implements Knowledge {
   private readonly own: KeySet
   private readonly freshness: FreshnessProof
   private readonly feed: FeedClient
+  private readonly feedKeys = new KeySet(SIGNET_ALGORITHMS, { version: 0 })
   private readonly feedJwks: Jwks
+  private readonly relayJwks: Jwks | undefined
   private readonly keyer = createKeyer(sha256, sha256Text)
   private readonly fallen = new Set<string>()
   private saveTimer: Timer | undefined
   private saving: Promise<void> = Promise.resolve()
   private readonly restored: Promise<void>
+  private readonly signedKeys: SignedKeys | undefined
 
   constructor(parts: KnowledgeParts) {
     super(parts)
     const { options, settings, surroundings } = parts
+    const { feedKeys } = this
     const discovery = this.discoveryOf(settings.issuer)
+    const relayed = this.feedDiscovery(discovery)
     this.view = createRevocationView({ maxEntries: settings.maxRevocations })
     this.keys = this.shared
     this.freshness = new FreshnessProof(surroundings.clock)
-    this.own = this.addSet(settings.issuer, SIGNET_ALGORITHMS, async () => (await discovery.metadata()).jwksUri)
-    this.addSignet(this.own)
-
-    const feedKeys = new KeySet(SIGNET_ALGORITHMS, { version: 0 })
-    const feedUri = async (): Promise<string> => {
-      const { feed } = await discovery.metadata()
-      if (feed === undefined) throw new Error('the issuer has no revocation feed: it is not Signet')
-      return feed.jwksUri
+    const uris = keyUris(discovery, relayed)
+    const { authorityKeys, relayKeys } = settings.feed
+    if (authorityKeys === undefined) {
+      this.own = this.addSet(settings.issuer, SIGNET_ALGORITHMS, uris.token)
+      this.feedJwks = this.jwksOf(feedKeys, uris.feed, () => {}, { cooldownMs: FEED_KEYS_COOLDOWN_MS })
+    } else {
+      feedKeys.replace(authorityKeys)
+      const onKeys = (jws: string): void => options.feedTap?.took({ kind: 'keys', jws })
+      this.signedKeys = createSignedKeys({ issuer: settings.issuer, feedKeys, onKeys })
+      const read = (purpose: 'token' | 'feed') => (bytes: Uint8Array) => (this.signedKeys as SignedKeys).read(purpose, bytes)
+      this.own = this.addSet(settings.issuer, SIGNET_ALGORITHMS, uris.signed, read('token'))
+      const how = { cooldownMs: FEED_KEYS_COOLDOWN_MS, read: read('feed') }
+      this.feedJwks = this.jwksOf(feedKeys, uris.signed, () => {}, how)
     }
-    this.feedJwks = this.jwksOf(feedKeys, feedUri, () => {}, FEED_KEYS_COOLDOWN_MS)
+    this.addSignet(this.own)
+    const trust: FeedTrust = {
+      issuer: settings.issuer,
+      keys: feedKeys,
+      seek: (kid, alg) => this.feedJwks.seek(kid, alg),
+    }
+    const headKeys = new KeySet(SIGNET_ALGORITHMS, { version: 0 })
+    if (typeof relayKeys === 'string') {
+      const how = { cooldownMs: FEED_KEYS_COOLDOWN_MS }
+      this.relayJwks = this.jwksOf(
+        headKeys,
+        () => Promise.resolve(relayKeys),
+        () => {},
+        how,
+      )
+    } else if (relayKeys !== undefined) headKeys.replace(relayKeys)
+    const seekHead = async (kid: string | undefined, alg: Algorithm) => this.relayJwks?.seek(kid, alg)
     const { feedCredentials: credentials } = options
     const tokenEndpoint = async (): Promise<string> => {
       const { tokenEndpoint: url } = await discovery.metadata()
@@ -183,12 +117,15 @@ class NetworkKnowledge extends Issuers implements Knowledge {
     const { transport } = this
     const { signal } = this.abort
     this.feed = new FeedClient({
-      discovery,
+      discovery: relayed,
       token:
         credentials === undefined
           ? undefined
           : createFeedToken({ issuer: settings.issuer, credentials, tokenEndpoint, transport, surroundings, signal }),
-      trust: { issuer: settings.issuer, keys: feedKeys, seek: (kid, alg) => this.feedJwks.seek(kid, alg) },
+      trust,
+      headTrust: relayKeys === undefined ? trust : { issuer: settings.issuer, keys: headKeys, seek: seekHead },
+      isRelayed: settings.feed.url !== undefined,
+      tap: options.feedTap,
       transport,
       surroundings,
       view: this.view,
@@ -204,7 +141,13 @@ class NetworkKnowledge extends Issuers implements Knowledge {
       onProgress: () => this.onProgress(),
     })
     this.view.subscribe(() => this.hurryWhenKeyFalls())
-    this.restored = options.cacheFile === undefined ? Promise.resolve() : this.restore(options.cacheFile)
+    options.feedTap?.attach({
+      takeSnapshot: () => this.feed.takeSnapshot(),
+      feedJwks: () => feedKeys.jwks,
+      stalenessMs: () => this.freshness.stalenessMs(),
+      freshAtMs: () => this.freshness.freshAtMs(),
+    })
+    this.restored = this.restoreAll()
   }
 
   stalenessMs(): number {
@@ -231,6 +174,7 @@ class NetworkKnowledge extends Issuers implements Knowledge {
     const { cacheFile } = this.parts.options
     if (cacheFile !== undefined) this.saveLater(cacheFile)
     void this.feedJwks.start()
+    void this.relayJwks?.start()
     await Promise.all([...this.sets.values()].map(({ jwks }) => jwks.start()))
     this.onProgress()
   }
@@ -240,6 +184,7 @@ class NetworkKnowledge extends Issuers implements Knowledge {
     this.abort.abort()
     this.feed.close()
     this.feedJwks.close()
+    this.relayJwks?.close()
     for (const { jwks } of this.sets.values()) jwks.close()
     this.saveTimer?.cancel()
     await this.restored
@@ -259,13 +204,45 @@ class NetworkKnowledge extends Issuers implements Knowledge {
     for (const kid of fallen) if (!own.kids.includes(kid)) fallen.delete(kid)
   }
 
+  /** Where the feed is: at the issuer, or at a relay. */
+  private feedDiscovery(atIssuer: Discovery): Discovery {
+    const { settings, surroundings } = this.parts
+    const { url } = settings.feed
+    if (url === undefined) return atIssuer
+    const { issuer, allowInsecureHttp } = settings
+    const { transport } = this
+    return createRelayDiscovery({ issuer, relay: url, transport, surroundings, allowInsecureHttp, signal: this.abort.signal })
+  }
+
+  private async restoreAll(): Promise<void> {
+    const { cacheFile, feedTap } = this.parts.options
+    if (cacheFile !== undefined) await this.restore(cacheFile)
+    if (feedTap !== undefined) await this.restoreTapped(feedTap)
+  }
+
+  /** What a relay kept is verified anew: it is as it came from the authority. */
+  private async restoreTapped(tap: FeedTap): Promise<void> {
+    try {
+      const kept = await tap.kept()
+      if (kept === undefined) return
+      this.feedKeys.replace({ keys: kept.feedJwks })
+      if (kept.keys !== undefined) this.own.replace(await this.signedKeys?.read('token', Buffer.from(kept.keys)))
+      await this.feed.restore(kept, KEPT_GUARD_MS)
+      const { position } = this.view
+      if (position !== undefined && kept.freshAtMs !== undefined) this.freshness.restore(position.epoch, kept.freshAtMs)
+    } catch (cause) {
+      this.parts.trouble('cache_file', cause)
+    }
+  }
+
   private async restore(path: string): Promise<void> {
     const { settings, surroundings } = this.parts
     try {
       const kept = await readCacheFile(path, settings.issuer)
       if (kept === undefined) return
       for (const [issuer, jwks] of Object.entries(kept.jwks)) this.sets.get(issuer)?.keys.replace({ keys: jwks })
-      const { registry } = kept
+      const { registry, feed } = kept
+      if (feed !== undefined && feed.pins === this.pins()) this.feedKeys.replace({ keys: feed.jwks })
       if (registry === undefined) return
       const limit = { nowMs: surroundings.clock.now(), guardMs: KEPT_GUARD_MS + settings.skewMs }
       const snapshot = { ...registry.position, salt: registry.salt, records: registry.records }
@@ -275,6 +252,11 @@ class NetworkKnowledge extends Issuers implements Knowledge {
     } catch (cause) {
       this.parts.trouble('cache_file', cause)
     }
+  }
+
+  private pins(): string | undefined {
+    const { authorityKeys } = this.parts.settings.feed
+    return authorityKeys === undefined ? undefined : pinsDigest(authorityKeys)
   }
 
   private saveLater(path: string): void {
@@ -290,10 +272,31 @@ class NetworkKnowledge extends Issuers implements Knowledge {
     const jwks = Object.fromEntries([...this.sets].map(([issuer, { keys }]) => [issuer, keys.jwks]))
     const { view } = this
     try {
-      await writeCacheFile(path, { issuer: this.parts.settings.issuer, jwks, view, freshAtMs: this.freshness.freshAtMs() })
+      const { issuer } = this.parts.settings
+      const pins = this.pins()
+      const feed = pins === undefined ? undefined : { pins, jwks: this.feedKeys.jwks }
+      await writeCacheFile(path, { issuer, jwks, view, freshAtMs: this.freshness.freshAtMs(), feed })
     } catch (cause) {
       this.parts.trouble('cache_file', cause)
     }
+  }
+}
+
+/** Where keys are: with the issuer, or as a signed document with whoever serves the feed. */
+function keyUris(issuer: Discovery, feedPlace: Discovery) {
+  const feedOf = async (discovery: Discovery) => {
+    const { feed } = await discovery.metadata()
+    if (feed === undefined) throw new Error('the issuer has no revocation feed: it is not Signet')
+    return feed
+  }
+  return {
+    token: async (): Promise<string> => (await issuer.metadata()).jwksUri,
+    feed: async (): Promise<string> => (await feedOf(issuer)).jwksUri,
+    async signed(): Promise<string> {
+      const { keys } = await feedOf(feedPlace)
+      if (keys === undefined) throw new Error('its metadata names no signed key set')
+      return keys
+    },
   }
 }
 

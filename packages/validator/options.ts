@@ -5,9 +5,11 @@ import type { RevocationView } from '@signet/kernel/revocation-view.ts'
 import type { Surroundings } from '@signet/kernel/surroundings.ts'
 import type { Proof } from './dpop.ts'
 import type { Mac } from './dpop-nonces.ts'
+import type { FeedTap } from './feed-tap.ts'
 import { assertionAlgorithm, type FeedCredentials } from './feed-token.ts'
 import { isAllowedUrl } from './http.ts'
-import { type Algorithm, algorithm } from './jwk.ts'
+import { type Algorithm, algorithm, SIGNET_ALGORITHMS } from './jwk.ts'
+import { KeySet } from './key-set.ts'
 import type { PermissionMap } from './permissions.ts'
 import type { ReplayAnswer } from './replay-cache.ts'
 
@@ -18,11 +20,10 @@ export interface ValidatorOptions {
   readonly audience: string | readonly string[]
   /** How to read the revocation feed, unless the authority leaves it open: a client with the scope `signet:feed`. */
   readonly feedCredentials?: FeedCredentials
-  /** How the feed comes, beside the way over HTTP that every validator has. */
-  readonly feed?: {
-    /** By NATS, from where the authority's nodes carry it (docs/operating.md, "NATS"). Needs the package `@nats-io/transport-node`. */
-    readonly nats?: NatsFeedOptions
-  }
+  /** Where the revocation feed comes from when it is not the issuer itself, and by what beside HTTP. */
+  readonly feed?: FeedOptions
+  /** Hears the feed as it comes: for a relay. */
+  readonly feedTap?: FeedTap
   /**
    * Which scopes give which permission, and what each can bear. Unless given, every scope is a permission of its own name. With
    * a map, a scope it does not name gives nothing.
@@ -62,6 +63,28 @@ export interface ValidatorOptions {
   readonly surroundings?: Surroundings
   /** Instead of the network: knowledge that this process has anyway. For the authority and for gateways that share one feed. */
   readonly source?: KnowledgeSource
+}
+
+/** A set of public keys (RFC 7517). */
+export interface PinnedKeys {
+  readonly keys: readonly Readonly<Record<string, unknown>>[]
+}
+
+export interface FeedOptions {
+  /** The relay: scheme, host, port, and a path if it has one. The issuer itself unless given. */
+  readonly url?: string
+  /**
+   * Whose word on freshness is taken: the relay's keys, or the URL where it publishes them. Needed with `url`. A relay may only say
+   * how old its knowledge is; what was revoked is signed by the authority.
+   */
+  readonly relayKeys?: PinnedKeys | string
+  /**
+   * The authority's feed keys as they were once fetched from its `jwks_uri`. With them all keys come over the relay, each set
+   * vouched for by the one before, and this service needs no way to the authority. Without, the issuer is asked for keys.
+   */
+  readonly authorityKeys?: PinnedKeys
+  /** By NATS, from where the authority's nodes carry it (docs/operating.md, "NATS"). Needs the package `@nats-io/transport-node`. */
+  readonly nats?: NatsFeedOptions
 }
 
 export interface DpopOptions {
@@ -132,10 +155,16 @@ export interface Settings {
   readonly publicUrl: string | undefined
   readonly resourceMetadata: string | undefined
   readonly foreign: readonly ForeignSettings[]
+  readonly feed: FeedSettings
   readonly allowInsecureHttp: boolean
   readonly cacheSize: number
   readonly maxWatches: number
   readonly maxRevocations: number
+}
+export interface FeedSettings {
+  readonly url: string | undefined
+  readonly relayKeys: PinnedKeys | string | undefined
+  readonly authorityKeys: PinnedKeys | undefined
 }
 export interface ForeignSettings {
   readonly issuer: string
@@ -178,6 +207,7 @@ export function readOptions(options: ValidatorOptions): Settings {
     publicUrl,
     resourceMetadata: resourceMetadataOf(options.resourceMetadata, publicUrl, audiences),
     foreign,
+    feed: readFeed(options.feed ?? {}, url),
     allowInsecureHttp,
     cacheSize: count(options.cacheSize ?? 10_000, 'cacheSize'),
     maxWatches: count(options.maxWatches ?? 100_000, 'maxWatches'),
@@ -224,6 +254,23 @@ function checkNats({ servers, credentials, ca, allowInsecureNats }: NatsFeedOpti
       (name === 'credentials' && typeof value === 'function')
     if (!isRight) throw new TypeError(`feed.nats.${name} must be a text.`)
   }
+}
+
+function readFeed(feed: FeedOptions, url: (value: unknown, name: string) => string): FeedSettings {
+  const { relayKeys, authorityKeys } = feed
+  if ((feed.url === undefined) !== (relayKeys === undefined)) throw new TypeError('feed.url and feed.relayKeys go together.')
+  return {
+    url: feed.url === undefined ? undefined : stripSlash(url(feed.url, 'feed.url')),
+    relayKeys: typeof relayKeys === 'string' ? url(relayKeys, 'feed.relayKeys') : pins(relayKeys, 'feed.relayKeys'),
+    authorityKeys: pins(authorityKeys, 'feed.authorityKeys'),
+  }
+}
+
+function pins(jwks: PinnedKeys | undefined, name: string): PinnedKeys | undefined {
+  if (jwks === undefined) return undefined
+  const isUsable = new KeySet(SIGNET_ALGORITHMS, { version: 0 }).replace(jwks).taken
+  if (!isUsable) throw new TypeError(`${name} must be a set of public keys, as { keys: [ … ] }.`)
+  return jwks
 }
 
 function checkCredentials(credentials: FeedCredentials): void {

@@ -1,5 +1,5 @@
-/** Waiting: interruptible, and longer after each failure. */
-import type { Chance, Timers } from '@signet/kernel/surroundings.ts'
+/** Waiting: interruptible, longer after each failure, and not for ever on somebody silent. */
+import type { Chance, Clock, Timers } from '@signet/kernel/surroundings.ts'
 
 /** Resolves after the time, or at once when the signal ends or `wake` is called. */
 export class Pause {
@@ -51,5 +51,26 @@ export class Backoff {
   /** Things went well. */
   reset(): void {
     this.failures = 0
+  }
+}
+
+/** Calls `onSilence` once nothing has been heard for so long. One timer, however much is heard. */
+export function silenceWatch(
+  { clock, timers }: { readonly clock: Clock; readonly timers: Timers },
+  onSilence: () => void,
+  silenceMs: number,
+): { heard(): void; stop(): void } {
+  let heardAt = clock.monotonic()
+  const check = (): void => {
+    const left = heardAt + silenceMs - clock.monotonic()
+    if (left <= 0) onSilence()
+    else timer = timers.after(left, check)
+  }
+  let timer = timers.after(silenceMs, check)
+  return {
+    heard: () => {
+      heardAt = clock.monotonic()
+    },
+    stop: () => timer.cancel(),
   }
 }

@@ -48,6 +48,7 @@ export async function openFeedWorld(
     open: false,
     authorize,
     jwks: () => keys.jwks('feed'),
+    signedKeys: () => 'keys',
     jwksCacheSeconds: 60,
     clock,
     timers,

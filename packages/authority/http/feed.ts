@@ -28,6 +28,8 @@ export interface FeedRouteParts {
   /** Calls `ended` when the token behind a verdict is revoked; returns how to stop watching. */
   watch?(verdict: Allow, ended: () => void): () => void
   jwks(): object
+  /** All public keys, signed: see feed-keys.ts. */
+  signedKeys(): string
   readonly jwksCacheSeconds: number
   readonly clock: Clock
   readonly timers: Timers
@@ -91,6 +93,10 @@ export function feedRoutes(app: FastifyInstance, parts: FeedRouteParts): void {
       .header('cache-control', `public, max-age=${parts.jwksCacheSeconds}`)
       .type('application/jwk-set+json')
       .send(parts.jwks()),
+  )
+
+  app.get('/feed/keys', async (_request, reply) =>
+    reply.header('cache-control', `public, max-age=${parts.jwksCacheSeconds}`).type('application/jwt').send(parts.signedKeys()),
   )
 
   // An open stream would keep a server that was told to stop.

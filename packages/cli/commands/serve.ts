@@ -1,13 +1,12 @@
 /** Starts the authority, and puts a backup in its place: both are the authority's own program, run with this Node. */
-import { spawn } from 'node:child_process'
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
-import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
 import type { Cli } from '../cli.ts'
 import { arg, command, flag } from '../command.ts'
 import { printable } from '../output/printable.ts'
 import { details } from '../output/table.ts'
+import { handOver, objectOf, runProgram } from '../program.ts'
 import { EXIT, type ExitCode, Trouble } from '../trouble.ts'
 
 interface ServeFlags {
@@ -52,11 +51,8 @@ export const serve = command({
   flags: FLAGS,
   async run(cli: Cli, flags: ServeFlags): Promise<ExitCode> {
     const args = ['serve', ...passedOn(flags)]
-    // Under a supervisor the authority takes this process over, so that signals reach it with nobody between.
-    if (!process.stdout.isTTY && process.execve !== undefined && process.platform !== 'win32') {
-      process.execve(process.execPath, [process.execPath, AUTHORITY, ...args], process.env as Record<string, string>)
-    }
-    return run(args, (line) => announce(cli, line))
+    handOver(AUTHORITY, args)
+    return runProgram(AUTHORITY, args, (line) => announce(cli, line))
   },
 })
 
@@ -78,8 +74,10 @@ to be made anew. The store that was there is kept beside it. The argument is a f
       `Put ${printable(file)} in the place of the store in ${printable(flags.state ?? cli.env.SIGNET_STATE ?? '.signet')}? Everybody has to sign in again.`,
       yes,
     )
-    return run(['restore', fileOf(file, flags.state ?? cli.env.SIGNET_STATE ?? '.signet'), ...passedOn(flags)], (line) =>
-      reportRestored(cli, line),
+    return runProgram(
+      AUTHORITY,
+      ['restore', fileOf(file, flags.state ?? cli.env.SIGNET_STATE ?? '.signet'), ...passedOn(flags)],
+      (line) => reportRestored(cli, line),
     )
   },
 })
@@ -114,21 +112,6 @@ function passedOn(flags: ServeFlags): string[] {
     const value = flags[name]
     return value === undefined ? [] : [`--${names[name]}`, value]
   })
-}
-
-/** Runs the authority's program; its log goes to our standard error, each line of its standard output to `onLine`. */
-async function run(args: readonly string[], onLine: (line: string) => void): Promise<ExitCode> {
-  const child = spawn(process.execPath, [AUTHORITY, ...args], { stdio: ['inherit', 'pipe', 'inherit'] })
-  const forward = (signal: NodeJS.Signals) => child.kill(signal)
-  const signals: readonly NodeJS.Signals[] = ['SIGINT', 'SIGTERM', 'SIGHUP']
-  for (const signal of signals) process.on(signal, forward)
-  createInterface({ input: child.stdout }).on('line', onLine)
-  const code = await new Promise<number | null>((resolve, reject) => {
-    child.once('error', reject)
-    child.once('close', resolve)
-  })
-  for (const signal of signals) process.off(signal, forward)
-  return code === 0 ? EXIT.done : code === 2 ? EXIT.usage : EXIT.refused
 }
 
 function announce(cli: Cli, line: string): void {
@@ -174,12 +157,4 @@ function reportRestored(cli: Cli, line: string): void {
       cli.out,
     ),
   )
-}
-
-function objectOf(line: string): unknown {
-  try {
-    return JSON.parse(line)
-  } catch {
-    return undefined
-  }
 }

@@ -82,6 +82,7 @@ function describe({ issuer, settings, keys }: DiscoveryParts): object {
       stream: `${issuer}/feed/stream`,
       snapshot: `${issuer}/feed/snapshot`,
       jwks_uri: `${issuer}/feed/jwks`,
+      keys: `${issuer}/feed/keys`,
       guard_ms: guardMilliseconds(settings),
       open: settings.feedOpen,
     },
