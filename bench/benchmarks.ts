@@ -5,6 +5,8 @@ interface Listed {
   /** One sentence: what is compared with what. */
   readonly about: string
   load(): Promise<{ readonly benchmark: Benchmark }>
+  /** Takes long, so it runs only when it is named. */
+  readonly apart?: true
 }
 
 export type BenchmarkName = keyof typeof BENCHMARKS
@@ -33,5 +35,10 @@ export const BENCHMARKS = {
   footprint: {
     about: 'memory of a fresh authority and of a validator, and the time to be ready',
     load: () => import('./footprint.ts'),
+  },
+  size: {
+    about: 'the stores with a million families or as many as SIGNET_BENCH_FAMILIES says; only when it is named',
+    load: () => import('./size.ts'),
+    apart: true,
   },
 } as const satisfies Record<string, Listed>
