@@ -1,4 +1,5 @@
 /** Everything that goes wrong. A seed allows some kinds of it; the others stay away, so that rare mixtures come up too. */
+import { PROMOTED } from '@signet/authority/failover.ts'
 import type { Dice } from './dice.ts'
 import { changeKey, leakKey, retry } from './operator.ts'
 import { CALM, type World } from './world.ts'
@@ -233,16 +234,41 @@ export const FAULTS: readonly Fault[] = [
       const takenMs = world.time.nowMs
       const image = world.store.copy()
       if (image === undefined) return
+      const keys = await keysOf(world)
       await world.apps.delay(dice.between(500, 15_000))
-      // A key that was taken back since is good again in the copy: its end is the operator's to repeat, and no part of this.
-      const isKeyLost = world.history.revocations.some(
-        ({ kind, ackMs = Number.POSITIVE_INFINITY }) => kind === 'key' && ackMs > takenMs,
-      )
-      if (world.isEnding || isKeyLost) return
+      if (world.isEnding || isYoungKeyLost(world, keys, takenMs)) return
       world.history.tell(
         `the store is lost; a copy from ${((world.time.nowMs - takenMs) / 1000).toFixed(1)} s ago takes its place`,
       )
       await world.restore(image, takenMs)
+    },
+  },
+  {
+    name: 'a standby that has everything takes over',
+    async strike(world, dice) {
+      world.history.tell('the store fails; a standby that has everything takes over')
+      world.store.away = true
+      world.store.breakConnections()
+      await world.apps.delay(dice.between(200, 8000))
+      world.store.away = false
+    },
+  },
+  {
+    name: 'a standby that lags takes over',
+    async strike(world, dice) {
+      const takenMs = world.time.nowMs
+      const image = world.store.copy()
+      if (image === undefined) return
+      const keys = await keysOf(world)
+      await world.apps.delay(dice.between(20, 2000))
+      if (world.isEnding || world.store.away || isYoungKeyLost(world, keys, takenMs)) return
+      world.history.tell(`the store fails; a standby that lags by ${(world.time.nowMs - takenMs).toFixed(0)} ms takes over`)
+      world.store.away = true
+      world.store.breakConnections()
+      await world.apps.delay(dice.between(200, 5000))
+      // Nobody gets at it before it is settled what it lacks, as failover.ts sees to.
+      await world.beginAnew(image, takenMs, PROMOTED)
+      world.store.away = false
     },
   },
   {
@@ -267,6 +293,14 @@ export const FAULTS: readonly Fault[] = [
     },
   },
 ]
+
+const keysOf = async (world: World) => new Set<string>((await world.store.engine.keys.all()).map(({ id }) => id))
+
+/** A key that was made and taken back since the copy: nothing in the copy says so, and validators keep the JWKS for a while. */
+const isYoungKeyLost = (world: World, known: ReadonlySet<string>, takenMs: number): boolean =>
+  world.history.revocations.some(
+    ({ kind, id, ackMs = Number.POSITIVE_INFINITY }) => kind === 'key' && ackMs > takenMs && !known.has(id),
+  )
 
 type Stoppable = World['apps']
 

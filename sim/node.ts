@@ -15,6 +15,7 @@ import { refreshToken } from '@signet/authority/grants/refresh-token.ts'
 import { createCatalog } from '@signet/authority/grants/target.ts'
 import { openKeyRing } from '@signet/authority/keys/key-ring.ts'
 import { MasterKey } from '@signet/authority/keys/master-key.ts'
+import { keysFollowLog } from '@signet/authority/keys-follow-log.ts'
 import { policyVersion } from '@signet/authority/policy/load-settings.ts'
 import { guardMilliseconds, type PolicySettings } from '@signet/authority/policy/settings.ts'
 import { openFeed } from '@signet/authority/revocation/feed.ts'
@@ -82,6 +83,7 @@ export async function startNode(parts: NodeParts) {
   const common = { store, settings, issuer: ISSUER, bus, clock, chance, timers, sha256 }
   const opened = await openRegistry(common)
   const registry = tampering.registry?.(opened, parts) ?? opened
+  keysFollowLog(opened, keys, ISSUER)
   const revoker = createRevoker({ ...common, store: tampering.revokerStore?.(store, parts) ?? store, keys, registry })
   const retirement = openRetirement(common)
   const livingTokens = createLivingTokens({ issuer: ISSUER, keys, registry, clock, settings, sha256 })

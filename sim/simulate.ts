@@ -160,6 +160,7 @@ async function judgeTheEnd(world: World): Promise<void> {
           fact.ackMs === undefined ||
           fact.endedMs !== undefined ||
           time.nowMs - fact.ackMs > 20_000 ||
+          time.nowMs - fact.ackMs < 2000 || // The nodes that did not make it learn of it within a look.
           !fact.cutoffMs
         )
           continue

@@ -24,8 +24,10 @@ export interface StoreMachine {
   away: boolean
   /** A copy as of now; undefined while a transaction is open. */
   copy(): Uint8Array | undefined
-  /** Another engine on this copy takes the place of the present one. */
+  /** Another engine on this copy takes the place of the present one; what is under way on that one is lost. */
   replace(image: Uint8Array): Promise<void>
+  /** Every connection breaks: what is under way may be committed, but nobody hears of it. */
+  breakConnections(): void
 }
 
 /** What a node waits for the store at most, milliseconds: its pool's patience. */
@@ -40,6 +42,7 @@ export async function openStoreMachine(parts: {
 }): Promise<StoreMachine> {
   const { machine, present, network, history, dice } = parts
   let slowGroupMs = 0
+  let connections = 0
   let engine = await open(machine, present)
   let database = present.opened as DatabaseSync
   await noteHead()
@@ -57,6 +60,9 @@ export async function openStoreMachine(parts: {
       present.image = image
       engine = await open(machine, present)
       database = present.opened as DatabaseSync
+    },
+    breakConnections() {
+      connections++
     },
   }
   return self
@@ -109,7 +115,8 @@ export async function openStoreMachine(parts: {
   async function observed<T>(work: (tx: Tx) => Promise<T>, isAlive: () => boolean): Promise<T> {
     let facts: Facts = { appended: [], rotated: [], renewed: false }
     const takesMs = self.commitMs === 0 ? 0 : dice.between(0, self.commitMs)
-    const answer = await engine.transact(async (tx) => {
+    const [server, connection] = [engine, connections]
+    const answer = await server.transact(async (tx) => {
       const mine: Facts = { appended: [], rotated: [], renewed: false }
       facts = mine
       const done = await work(watched(tx, mine))
@@ -119,12 +126,14 @@ export async function openStoreMachine(parts: {
         await machine.delay(takesMs)
       }
       // Its node has gone, and with it the connection: the database undoes what it had begun.
-      if (!isAlive()) throw fault('store_unavailable')
+      if (!isAlive() || server !== engine) throw fault('store_unavailable')
       return done
     })
+    if (server !== engine) throw fault('store_unavailable') // Committed on a server that is no more.
     if (facts.renewed) await noteHead()
     else history.committed(facts.appended.map(({ entry, place }) => ({ ...entry, ...place })).sort((a, b) => a.seq - b.seq))
     for (const { family, generation } of facts.rotated) history.rotated(family, generation)
+    if (connection !== connections) throw fault('store_unavailable')
     return answer
   }
 }

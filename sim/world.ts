@@ -1,7 +1,8 @@
 /** One simulated world: machines, network, store, nodes, validators, people; everything chosen by the seed. */
 
+import { MasterKey } from '@signet/authority/keys/master-key.ts'
 import { defaultSettings, type PolicySettings } from '@signet/authority/policy/settings.ts'
-import { restartLog } from '@signet/authority/revocation/restart.ts'
+import { BY_HAND, endTheGap, type Gap } from '@signet/authority/restore.ts'
 import type { ClientRecord } from '@signet/authority/store/store.ts'
 import { sha256 } from '@signet/authority/surroundings.ts'
 import type { ClientId, SubjectId } from '@signet/kernel/ids.ts'
@@ -59,6 +60,8 @@ export interface World {
   pickNode(dice: Dice): NodePlace
   /** Stops every node, puts a copy in the place of the store and begins a new epoch, as restore.ts does; then starts the nodes. */
   restore(image: Uint8Array, takenMs: number): Promise<void>
+  /** Puts a copy in the place of the store and begins a new epoch while the nodes run: nobody else must get at it before. */
+  beginAnew(image: Uint8Array, takenMs: number, gap: Gap): Promise<void>
   /** Runs the world until the promise has settled. */
   until<T>(promise: Promise<T>): Promise<T>
 }
@@ -130,6 +133,7 @@ export async function createWorld(parts: WorldParts): Promise<World> {
     accessTokenSeconds: settings.accessTokenSeconds,
     pickNode,
     restore,
+    beginAnew,
     until,
   }
   for (const { start } of places) start()
@@ -199,16 +203,20 @@ export async function createWorld(parts: WorldParts): Promise<World> {
 
   async function restore(image: Uint8Array, takenMs: number): Promise<void> {
     for (const one of places) one.crash()
+    await beginAnew(image, takenMs, BY_HAND)
+    for (const one of places) one.start()
+  }
+
+  async function beginAnew(image: Uint8Array, takenMs: number, gap: Gap): Promise<void> {
     await store.replace(image)
-    const { clock, chance, timers } = store.machine.surroundings
-    const why = { reason: 'restored_from_backup', actor: 'operator:local' }
-    const { epoch } = await restartLog(why, { store: store.engine, issuer: ISSUER, settings, sha256, clock, chance, timers })
+    const { surroundings } = store.machine
+    const master = new MasterKey(masterKey, surroundings.chance)
+    const { epoch } = await endTheGap(store.engine, { issuer: ISSUER, settings, master, surroundings }, gap)
     const { seq } = await store.engine.revocations.head()
     history.restored(takenMs)
     history.head(epoch, seq)
     for (const entry of await store.engine.revocations.after(0, 1000)) history.noteEntry(entry)
     world.restoredMs.push(time.nowMs)
-    for (const one of places) one.start()
   }
 }
 

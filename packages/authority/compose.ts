@@ -28,6 +28,7 @@ import { composeSignin } from './http/signin/compose-signin.ts'
 import { openPublicPart } from './keys/key-record.ts'
 import { type KeyRing, openKeyRing } from './keys/key-ring.ts'
 import { loadMasterKey, type MasterKey } from './keys/master-key.ts'
+import { keysFollowLog } from './keys-follow-log.ts'
 import { openBus } from './open-bus.ts'
 import { openStore } from './open-store.ts'
 import { policyVersion } from './policy/load-settings.ts'
@@ -157,6 +158,7 @@ export async function assemble(foundation: Foundation) {
       },
     })
     closing.add(() => registry.close())
+    keysFollowLog(registry, keys, issuer)
     const observeRevocation = { revoked: (kind: string, ms: number) => metrics.revoked(kind, ms / 1000) }
     const revoker = createRevoker({ ...common, keys, registry, observe: observeRevocation })
     closing.add(() => revoker.close())

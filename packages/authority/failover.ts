@@ -8,7 +8,7 @@ import type { Surroundings } from '@signet/kernel/surroundings.ts'
 import { audited } from './audit/events.ts'
 import type { MasterKey } from './keys/master-key.ts'
 import type { PolicySettings } from './policy/settings.ts'
-import { endTheGap } from './restore.ts'
+import { endTheGap, type Gap } from './restore.ts'
 import { openPostgresStore, type PostgresOptions } from './store/postgres.ts'
 import { TIMELINE } from './store/postgres-timeline.ts'
 import type { Store, Tx } from './store/store.ts'
@@ -47,8 +47,7 @@ export async function settlePromotion(promotion: Promotion, parts: FailoverParts
       await store.transact(settle)
       return { kind: 'whole' }
     }
-    const why = { reason: 'database_promoted', actor: 'system' } as const
-    const { epoch } = await endTheGap(store, parts, why, (tx) => settle(tx))
+    const { epoch } = await endTheGap(store, parts, PROMOTED, (tx) => settle(tx))
     return { kind: 'began_anew', epoch, proven }
   } catch (error) {
     if (error instanceof SettledAlready) return { kind: 'by_another_node' }
@@ -57,6 +56,12 @@ export async function settlePromotion(promotion: Promotion, parts: FailoverParts
     await store.close()
   }
 }
+
+/**
+ * Ring keys stay: other nodes go on, and may tag a refresh token with one until they have read the new keys. A ring key alone makes no
+ * token, and every family that was there has ended.
+ */
+export const PROMOTED: Gap = { reason: 'database_promoted', actor: 'system', keys: ['token', 'feed'] }
 
 /** Each node writes a chain of its own, a link a commit: a link that was acknowledged and is not there proves a loss. */
 async function isProvenLoss(store: Store, { acknowledged }: Promotion): Promise<boolean> {

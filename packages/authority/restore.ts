@@ -10,7 +10,7 @@ import { dirname } from 'node:path'
 import type { Surroundings } from '@signet/kernel/surroundings.ts'
 import { audited } from './audit/events.ts'
 import type { Config } from './config.ts'
-import { replaceAllKeys } from './keys/key-moves.ts'
+import { replaceKeys } from './keys/key-moves.ts'
 import { assertOpens } from './keys/key-record.ts'
 import { loadMasterKey, type MasterKey } from './keys/master-key.ts'
 import type { PolicySettings } from './policy/settings.ts'
@@ -18,7 +18,7 @@ import { restartLog } from './revocation/restart.ts'
 import { openPostgresStore, timelineOf } from './store/postgres.ts'
 import { TIMELINE } from './store/postgres-timeline.ts'
 import { openSqliteStore } from './store/sqlite.ts'
-import type { Store, Tx } from './store/store.ts'
+import type { KeyPurpose, Store, Tx } from './store/store.ts'
 import { sha256 } from './surroundings.ts'
 
 export interface RestoreReport {
@@ -101,7 +101,14 @@ async function restoredElsewhere(
   }
 }
 
-const BY_HAND = { reason: 'restored_from_backup', actor: 'operator:local' } as const
+export const BY_HAND: Gap = { reason: 'restored_from_backup', actor: 'operator:local', keys: ['token', 'feed', 'ring'] }
+
+export interface Gap {
+  readonly reason: string
+  readonly actor: 'system' | 'operator:local'
+  /** Whose keys are replaced. Not the audit's: the record's checkpoints need them. */
+  readonly keys: readonly Exclude<KeyPurpose, 'audit'>[]
+}
 
 async function withMaster(config: Config, { surroundings, masterKey }: RestoreParts): Promise<GapParts> {
   const { issuer, settings, masterKeyFile: file } = config
@@ -124,17 +131,21 @@ interface GapParts {
 export async function endTheGap(
   store: Store,
   { issuer, settings, master, surroundings }: GapParts,
-  why: { readonly reason: string; readonly actor: 'system' | 'operator:local' },
+  { reason, actor, keys }: Gap,
   also: (tx: Tx) => Promise<void> = async () => {},
 ): Promise<{ epoch: string }> {
   const { clock, chance } = surroundings
   assertOpens(master, await store.keys.all())
-  const { epoch } = await restartLog(why, { store, issuer, settings, sha256, ...surroundings }, async (tx, restarted) => {
-    await also(tx)
-    const detail = { epoch: restarted.epoch, cutoff_ms: restarted.cutoffMs }
-    tx.audit(audited(clock, chance, 'store.restored', why.actor, {}, detail))
-    return replaceAllKeys(tx, settings, { master, chance }, why.actor)
-  })
+  const { epoch } = await restartLog(
+    { reason, actor },
+    { store, issuer, settings, sha256, ...surroundings },
+    async (tx, restarted) => {
+      await also(tx)
+      const detail = { epoch: restarted.epoch, cutoff_ms: restarted.cutoffMs }
+      tx.audit(audited(clock, chance, 'store.restored', actor, {}, detail))
+      return replaceKeys(tx, keys, settings, { master, chance }, actor)
+    },
+  )
   return { epoch }
 }
 

@@ -98,16 +98,17 @@ export async function compromise(
 }
 
 /**
- * Ends every key that could sign, tag or seal tokens, or sign the feed, and puts new ones in their place: of a store that went back in
- * time nobody can tell which of them was stolen since. Audit keys stay, since the record's checkpoints need them. Returns the token keys.
+ * Ends every key of these purposes that could still be used, and puts new ones in their place: of a store that went back in time nobody
+ * can tell which of them was stolen since. Returns the token keys.
  */
-export async function replaceAllKeys(
+export async function replaceKeys(
   tx: Tx,
+  purposes: readonly KeyPurpose[],
   settings: PolicySettings,
   parts: MoveParts,
   actor: AuditActor,
 ): Promise<readonly KeyId[]> {
-  const ended = (await tx.keys.all()).filter(({ purpose, state }) => purpose !== 'audit' && !isSpent(state))
+  const ended = (await tx.keys.all()).filter(({ purpose, state }) => purposes.includes(purpose) && !isSpent(state))
   // The active ones last, so that none of the others takes their place.
   for (const { id } of ended.sort((a, b) => Number(a.state === 'active') - Number(b.state === 'active')))
     await compromise(tx, id, settings, parts, actor)

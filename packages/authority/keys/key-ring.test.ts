@@ -335,6 +335,33 @@ test('a node that cannot read the store goes on signing for a while, then stops 
   assert.ok(ring.signer('token'))
 })
 
+test('a node that has reason to doubt its keys signs nothing until it has read them again, and asks by itself', async () => {
+  const { open, store } = await world()
+  let down = false
+  const keys = { all: () => (down ? Promise.reject(new Error('down')) : store.keys.all()) }
+  const ring = await open({ store: { now: () => store.now(), transact: (work) => store.transact(work), keys, meta: store.meta } })
+  const gone = ring.signer('token').id
+  const other = await open()
+  await store.transact((tx) => other.markCompromised(tx, gone))
+  down = true
+  ring.doubt()
+  assert.throws(() => ring.signer('token'), Fault)
+  assert.throws(() => ring.ring(), Fault)
+  await new Promise((resolve) => setImmediate(resolve))
+  assert.throws(() => ring.signer('token'), Fault, 'a reading that failed dispels nothing')
+  down = false
+  const until = performance.now() + 10_000
+  for (;;) {
+    try {
+      assert.notEqual(ring.signer('token').id, gone)
+      break
+    } catch (error) {
+      if (!(error instanceof Fault) || performance.now() > until) throw error
+      await new Promise((resolve) => setImmediate(resolve))
+    }
+  }
+})
+
 test('a node whose ticks have stopped looks again by itself', async () => {
   const { open, store, pass } = await world()
   const [ring, other] = [await open(), await open()]

@@ -63,6 +63,11 @@ export interface KeyRing {
   publicRecords(): { readonly digest: string; readonly records: readonly KeyRecord[] }
   /** Reads the store again. Throws what the store throws; the picture stays as it was. */
   refresh(): Promise<void>
+  /**
+   * The store may have gone back in time, and every key with it: nothing is signed or tagged until it has been read again. Until then
+   * `signer` and `ring` throw `fault('keys_unavailable')`.
+   */
+  doubt(): void
   /** Makes the moves that are due, whichever node gets there first, and reads the store again. */
   tick(): Promise<void>
   /**
@@ -96,6 +101,7 @@ export async function openKeyRing(parts: KeyRingParts): Promise<KeyRing> {
   let queued: Promise<void> | undefined
   let ticking: Promise<void> | undefined
   let readFailed = false
+  let doubts = 0
 
   const ring: KeyRing = {
     signer(purpose) {
@@ -115,6 +121,10 @@ export async function openKeyRing(parts: KeyRingParts): Promise<KeyRing> {
     records: () => picture.records,
     publicRecords: () => (picture.shared ??= shareKeys(picture, master)),
     refresh,
+    doubt() {
+      doubts++
+      dispel()
+    },
     tick: () => {
       ticking ??= tick().finally(() => {
         ticking = undefined
@@ -142,6 +152,17 @@ export async function openKeyRing(parts: KeyRingParts): Promise<KeyRing> {
     return queued
   }
 
+  /** Only a reading that began after the last doubt ends it. */
+  function dispel(): void {
+    const asked = doubts
+    void refresh().then(
+      () => {
+        if (asked === doubts) doubts = 0
+      },
+      () => {}, // Recorded in `readFailed`; whoever needs a key asks again.
+    )
+  }
+
   function startReading(): Promise<void> {
     reading = read().finally(() => {
       reading = undefined
@@ -165,6 +186,10 @@ export async function openKeyRing(parts: KeyRingParts): Promise<KeyRing> {
   // A signer never waits. A picture that has become old is drawn again beside the request, and only when that is
   // known to fail does the node stop signing: its key may be retired by now, and tokens under it would be refused.
   function lookAgainIfOld(): void {
+    if (doubts > 0) {
+      if (reading === undefined) dispel()
+      throw fault('keys_unavailable')
+    }
     const age = Math.max(clock.now() - picture.startedAt.wall, clock.monotonic() - picture.startedAt.monotonic)
     if (age < LOOK_AGAIN_MS) return
     if (reading === undefined) startReading().catch(() => {}) // Recorded in `readFailed`.
