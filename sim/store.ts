@@ -194,6 +194,7 @@ const GROUPS: readonly (keyof Store)[] = [
   'interactions',
   'keys',
   'revocations',
+  'batches',
   'audit',
   'meta',
   'fleet',

@@ -19,6 +19,8 @@ export interface Endpoint {
   readonly params?: z.ZodObject
   readonly query?: z.ZodObject
   readonly body?: z.ZodType
+  /** Where bodies may be larger than elsewhere (64 KiB). */
+  readonly maxBodyBytes?: number
   /** What a success carries; absent: 204 without content. For a stream: one line of it. */
   readonly reply?: z.ZodType
   /** 201 where something was created; 200 unless said. */

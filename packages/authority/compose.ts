@@ -4,6 +4,7 @@
  */
 import type { AddressInfo } from 'node:net'
 import type { Bus } from '@signet/bus/bus.ts'
+import { newId } from '@signet/kernel/ids.ts'
 import { epochSeconds, type Surroundings } from '@signet/kernel/surroundings.ts'
 import fastify from 'fastify'
 import { makeCheckpoint } from './audit/checkpoint.ts'
@@ -35,6 +36,8 @@ import { policyVersion } from './policy/load-settings.ts'
 import { guardMilliseconds, type PolicySettings } from './policy/settings.ts'
 import { readKeys } from './regions/link-messages.ts'
 import { openRegions, type RegionConfig } from './regions/regions.ts'
+import { openBatchRunner } from './revocation/batch-runner.ts'
+import { createBatches } from './revocation/batches.ts'
 import { openFeed } from './revocation/feed.ts'
 import type { CarrierStream } from './revocation/feed-carrier.ts'
 import { createSignedKeys } from './revocation/feed-keys.ts'
@@ -181,6 +184,17 @@ export async function assemble(foundation: Foundation) {
         },
       }))
     if (regions !== undefined) closing.add(() => regions.close())
+    const runner = openBatchRunner({
+      ...common,
+      revoker,
+      holder: newId<string>(startedAtMs, chance),
+      observe: {
+        batched: metrics.batched,
+        failed: (batch, cause) => log.error({ batch, err: cause }, 'a batch failed'),
+      },
+    })
+    closing.add(() => runner.close())
+    const batches = createBatches({ ...common, started: runner.wake })
     const livingTokens = createLivingTokens({ ...common, keys, registry })
     const identify = (token: string) => identifyToken(token, { store, keys, livingTokens })
     const triggers = createTriggers({ ...common, revoker, identify })
@@ -255,6 +269,7 @@ export async function assemble(foundation: Foundation) {
       signin,
       admin: {
         ...shared,
+        batches,
         feed: hub,
         passwords: signin.passwords,
         checks,
@@ -298,6 +313,7 @@ export async function assemble(foundation: Foundation) {
       registryEntries: () => registry.view.size,
       sequence: () => registry.position?.seq ?? 0,
       storeQueue: async () => (await store.health()).queued,
+      batches: () => store.batches.count(),
       keyAgeSeconds: () => epochSeconds(clock.now()) - (activeSince(keys) ?? 0),
     })
     return { app, keys, regions, mint, registry, revoker, triggers, hub, validator, health, close: closing.run }

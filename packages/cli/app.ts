@@ -12,6 +12,7 @@ import type { Context } from './cli.ts'
 import { apiKey } from './commands/api-key.ts'
 import { audit } from './commands/audit.ts'
 import { backup } from './commands/backup.ts'
+import { batch } from './commands/batch.ts'
 import { client } from './commands/client.ts'
 import { complete, completion } from './commands/completion.ts'
 import { doctor } from './commands/doctor.ts'
@@ -50,6 +51,7 @@ With --json results are JSON on standard output, and errors JSON on standard err
     receipt,
     suspend,
     resume,
+    batch,
     keys,
     'api-key': apiKey,
     feed,

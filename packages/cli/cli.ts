@@ -57,7 +57,7 @@ export interface Cli {
   /** Goes on only when the person agrees or `--yes` was given. `word`: they must type exactly this. */
   confirm(question: string, yes: boolean, word?: string): Promise<void>
   /** What a `-` argument stands for: standard input without its last line end. Or the argument itself, with a warning when it is secret. */
-  given(argument: string, secret?: 'token' | 'password' | 'secret'): Promise<string>
+  given(argument: string, secret?: 'token' | 'password' | 'secret', longest?: number): Promise<string>
 }
 
 export function createCli(process: NodeJS.Process, flags: CommonFlags): Cli {
@@ -143,9 +143,9 @@ export function createCli(process: NodeJS.Process, flags: CommonFlags): Cli {
         code: 'not_confirmed',
       })
     },
-    async given(argument, secret) {
+    async given(argument, secret, longest = LONGEST_INPUT) {
       if (argument === '-') {
-        const text = process.stdin.isTTY ? await askHidden(process, secret ?? 'value') : await readAll(process.stdin)
+        const text = process.stdin.isTTY ? await askHidden(process, secret ?? 'value') : await readAll(process.stdin, longest)
         if (text !== '') return text
         throw new Trouble({
           what: `There is no ${secret ?? 'value'}`,
@@ -214,15 +214,15 @@ async function askHidden(process: NodeJS.Process, what: string): Promise<string>
 
 const LONGEST_INPUT = 64 * 1024
 
-async function readAll(input: NodeJS.ReadStream): Promise<string> {
+async function readAll(input: NodeJS.ReadStream, longest: number): Promise<string> {
   let text = ''
   for await (const chunk of input.setEncoding('utf8')) {
     text += chunk
-    if (text.length > LONGEST_INPUT) {
+    if (text.length > longest) {
       throw new Trouble({
         what: 'Could not read standard input',
-        why: `it is longer than ${LONGEST_INPUT} characters`,
-        advice: 'Pipe in one value.',
+        why: `it is longer than ${longest} characters`,
+        advice: 'Pipe in less.',
         exit: EXIT.usage,
         code: 'input_too_long',
       })

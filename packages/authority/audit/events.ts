@@ -26,6 +26,15 @@ export const AUDIT_EVENT_TYPES = [
   'suspension.made',
   'suspension.lifted',
   'region.revocations_taken_over',
+  'batch.planned',
+  'batch.started',
+  'batch.paused',
+  'batch.resumed',
+  'batch.cancelled',
+  'batch.piece',
+  'batch.ended',
+  'batch.failed',
+  'batch.undone',
   'refresh.reuse_detected',
   'leak.reported',
   'key.created',
@@ -69,6 +78,7 @@ export const AUDIT_ID_ROLES = [
   'issuer',
   'resource',
   'credential',
+  'batch',
   'request',
 ] as const
 export type AuditIdRole = (typeof AUDIT_ID_ROLES)[number]

@@ -302,5 +302,13 @@ const REASONS: Readonly<Record<Reason, Told>> = {
   not_undoable: { description: 'What was revoked here has ended for good.' },
   epoch_changed: { description: 'The revocation log has been numbered anew. Look it up again.' },
   idempotency_key_reused: { description: 'The idempotency key was used for another request.' },
+  unknown_batch: { description: 'There is no such batch.' },
+  nothing_selected: { description: 'The selector is empty. Say `everything` if that is what you mean.' },
+  batch_state: { description: 'The batch is not in a state in which this can be done.' },
+  plan_too_old: { description: 'The plan is a day old, and its counts say nothing any more. Plan it again.' },
+  blast_radius_not_accepted: {
+    description: 'The plan touches more than policy lets pass unasked: accept_grants must be the number of grants in the plan.',
+  },
+  too_many_batches: { description: 'So many batches run already. Try again when one is done.', action: 'retry' },
   busy: { description: 'This is under way already. Try again when it is done.', action: 'retry' },
 }

@@ -35,6 +35,8 @@ const schema = z
     addressRate: rate,
     familyRate: rate,
     feedOpen: z.boolean(),
+    batchWarnGrants: z.int().min(0).max(1_000_000_000),
+    batchWarnShare: z.number().min(0).max(1),
     signingAlgorithm: z.enum(['ES256', 'EdDSA', 'RS256', 'PS256']),
     keyPublishSeconds: seconds(0, 30 * DAY),
     keyActiveSeconds: seconds(60, 400 * DAY),

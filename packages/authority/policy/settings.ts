@@ -39,6 +39,9 @@ export interface PolicySettings {
   readonly familyRate: { readonly perSecond: number; readonly burst: number }
   /** Serve the revocation feed to anyone. Its entries are digests; default: needs scope `signet:feed`. */
   readonly feedOpen: boolean
+  /** A batch over more grants than this, or over a larger share of all, must be accepted by number and needs `signet:admin` (ANO-05). */
+  readonly batchWarnGrants: number
+  readonly batchWarnShare: number
   /** Algorithm of new token signing keys. */
   readonly signingAlgorithm: SigningAlgorithm
   /** A signing key is published so long before it signs (≥ JWKS cache time) … */
@@ -71,6 +74,8 @@ export const defaultSettings: PolicySettings = {
   addressRate: { perSecond: 200, burst: 600 },
   familyRate: { perSecond: 5, burst: 300 },
   feedOpen: false,
+  batchWarnGrants: 1000,
+  batchWarnShare: 0.05,
   signingAlgorithm: 'ES256',
   keyPublishSeconds: 3600,
   keyActiveSeconds: 30 * 86_400,

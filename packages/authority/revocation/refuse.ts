@@ -16,6 +16,12 @@ export type RevocationReason =
   | 'not_undoable'
   | 'epoch_changed'
   | 'idempotency_key_reused'
+  | 'unknown_batch'
+  | 'nothing_selected'
+  | 'batch_state'
+  | 'plan_too_old'
+  | 'blast_radius_not_accepted'
+  | 'too_many_batches'
   | 'busy'
 
 export const refuse = (code: RefusalCode, reason: RevocationReason, retryAfterSeconds?: number): Refusal =>

@@ -1,5 +1,6 @@
 /** Lifting a suspension: the target is active again, what hung on it goes on, and access tokens made before stay dead. */
 import { epochSeconds } from '@signet/kernel/surroundings.ts'
+import type { Tx } from '../store/store.ts'
 import { auditAct, claimOfActor, decodeAnswer, encodeAnswer, IDEMPOTENCY_SECONDS, requestDigest } from './record.ts'
 import { refuse } from './refuse.ts'
 import type { RevokerParts } from './settle.ts'
@@ -21,10 +22,9 @@ export async function resumeTarget(target: KnownTarget, why: Why, parts: Revoker
         if (decodeAnswer(before).request !== request) throw refuse('conflict', 'idempotency_key_reused')
         return true
       }
-      if (!(await changeStanding(tx, target, { from: ['suspended'], to: 'active' }))) return false
+      if (!(await liftWithin(tx, target, why, parts))) return false
       if (claim !== undefined)
         await tx.idempotency.put(claim, encodeAnswer({ request }), epochSeconds(tx.nowMs) + IDEMPOTENCY_SECONDS)
-      auditAct(tx, 'suspension.lifted', target, why, parts, {})
       return true
     })
     if (resumed) return
@@ -34,4 +34,17 @@ export async function resumeTarget(target: KnownTarget, why: Why, parts: Revoker
     if (status === 'active') throw refuse('conflict', 'not_suspended')
   }
   throw refuse('conflict', 'busy', 1)
+}
+
+/** In somebody's own transaction; false when it is not suspended. No batch holds it any more, so undoing one leaves a later suspension alone. */
+export async function liftWithin(
+  tx: Tx,
+  target: KnownTarget,
+  why: Why,
+  parts: Pick<RevokerParts, 'clock' | 'chance'>,
+): Promise<boolean> {
+  await tx.batches.release({ kind: target.kind, target: target.id })
+  if (!(await changeStanding(tx, target, { from: ['suspended'], to: 'active' }))) return false
+  auditAct(tx, 'suspension.lifted', target, why, parts, {})
+  return true
 }

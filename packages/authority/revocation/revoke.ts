@@ -20,7 +20,7 @@ import {
   type StoredAnswer,
 } from './record.ts'
 import { refuse } from './refuse.ts'
-import { resumeTarget } from './resume.ts'
+import { liftWithin, resumeTarget } from './resume.ts'
 import { guardMsOf, MAX_AHEAD_MS } from './rules.ts'
 import { type PendingReceipt, type RevocationReceipt, type RevokerParts, settleReceipt } from './settle.ts'
 import { take } from './take.ts'
@@ -36,11 +36,18 @@ export interface Revoker {
    * The same inside a flow's own transaction. Wake-ups and the check at the acknowledgment follow by themselves; a flow that
    * answers with a receipt awaits `settle` after its commit.
    */
-  within(tx: Tx, target: Target, why: Why): Promise<PendingReceipt>
+  within(tx: Tx, target: Target, why: Why, act?: Act): Promise<PendingReceipt>
   settle(pending: PendingReceipt): Promise<RevocationReceipt>
   /** Holds a subject, client, session, device or grant: access tokens die, refreshing is refused, and it all goes on after `resume`. */
   suspend(target: Target, why: Why): Promise<RevocationReceipt>
   resume(target: Target, why: Why): Promise<void>
+  /** The same inside a flow's own transaction; false when it is not suspended. */
+  resumeWithin(tx: Tx, target: Target, why: Why): Promise<boolean>
+  /**
+   * Looks after an act, made at or after `sinceMs` by the store's clock, whose commit nobody may have seen return because its node
+   * died: one that came too late is raised. An act that was not made is left at that.
+   */
+  recheck(target: Target, act: Act, why: Why, sinceMs: number): Promise<void>
   /** Undoes revocations by their numbers in the log: a new epoch without them, see undo.ts. */
   undo(request: UndoRequest, why: Why): Promise<Undone>
   close(): void
@@ -66,9 +73,9 @@ export function createRevoker(parts: RevokerParts): Revoker {
 
   return {
     revoke: (target, why) => act(target, actOf(why), why),
-    async within(tx, target, why) {
+    async within(tx, target, why, kind = actOf(why)) {
       checkWhy(why)
-      const pending = await make(tx, knowTarget(target, actOf(why), issuer), actOf(why), why)
+      const pending = await make(tx, knowTarget(target, kind, issuer), kind, why)
       if (pending.outcome.kind === 'made') {
         // The flow may begin something just past it in this very transaction, which a later one of the same commit must reach.
         settledMs = Math.max(settledMs, pending.outcome.span.cutoffMs)
@@ -81,6 +88,16 @@ export function createRevoker(parts: RevokerParts): Revoker {
     async resume(target, why) {
       checkWhy(why)
       await resumeTarget(knowTarget(target, 'suspend', issuer), why, parts)
+    },
+    async resumeWithin(tx, target, why) {
+      checkWhy(why)
+      return liftWithin(tx, knowTarget(target, 'suspend', issuer), why, parts)
+    },
+    async recheck(asked, kind, why, sinceMs) {
+      const target = knowTarget(asked, kind, issuer)
+      const { salt } = await store.revocations.head()
+      const answer: StoredAnswer = { request: '', made: { cutoffMs: sinceMs + guardMsOf(settings), atMs: sinceMs } }
+      await settleOrLook({ target, act: kind, why, key: keyOf(sha256, salt, target), outcome: { kind: 'repeated', answer } })
     },
     async undo(request, why) {
       checkWhy(why)

@@ -17,6 +17,7 @@ describe('metrics', () => {
       sequence: nothing,
       storeQueue: async () => 0,
       keyAgeSeconds: nothing,
+      batches: async () => ({}),
     })
     const there = (await metrics.registry.getMetricsAsJSON()).map(({ name }) => name).sort()
     const text = readFileSync(new URL('../../../docs/metrics.md', import.meta.url), 'utf8')

@@ -23,6 +23,8 @@ export interface Telemetry {
   takenOver(region: string, entries: number, covered: number): void
   /** A request was passed on to another region: `answered`, `unknown` there, or `failed`. */
   forwarded(region: string, outcome: string): void
+  /** A piece of a batch was done: so many targets moved, so many needed nothing. */
+  batched(action: string, moved: number, unmoved: number): void
   /** A sign-in ended: `succeeded` or the reason it was refused. */
   signedIn(outcome: string): void
 }
@@ -45,6 +47,8 @@ export interface Gauges {
   storeQueue(): Promise<number>
   /** Seconds since the active signing key became active. */
   keyAgeSeconds(): number
+  /** Batches by state. */
+  batches(): Promise<Readonly<Record<string, number>>>
 }
 
 const FAST = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5]
@@ -105,6 +109,12 @@ export function createMetrics(): Telemetry & { readonly registry: Registry; bind
     buckets: FAST,
     registers,
   })
+  const batched = new Counter({
+    name: 'signet_batch_entries_total',
+    help: 'Targets that batches came to on this node, by action and by whether they were moved.',
+    labelNames: ['action', 'moved'],
+    registers,
+  })
   const signedIn = new Counter({ name: 'signet_signin_total', help: 'Sign-ins by outcome.', labelNames: ['outcome'], registers })
   const takenOver = new Counter({
     name: 'signet_region_entries_total',
@@ -136,6 +146,10 @@ export function createMetrics(): Telemetry & { readonly registry: Registry; bind
     learned: (by, seconds) => learned.observe({ by }, seconds),
     carried: (outcome) => carried.inc({ outcome }),
     answered: (route, method, status, seconds) => answered.observe({ route, method, status }, seconds),
+    batched: (action, moved, unmoved) => {
+      if (moved > 0) batched.inc({ action, moved: 'yes' }, moved)
+      if (unmoved > 0) batched.inc({ action, moved: 'no' }, unmoved)
+    },
     signedIn: (outcome) => signedIn.inc({ outcome }),
     bind: (gauges) => {
       const gauge = (name: string, help: string, read: () => number | Promise<number>) => {
@@ -164,6 +178,15 @@ export function createMetrics(): Telemetry & { readonly registry: Registry; bind
       ofRegions('signet_region_clock_offset_seconds', "Another region's store clock minus ours.", (region) =>
         region.clockOffsetMs === undefined ? Number.NaN : region.clockOffsetMs / 1000,
       )
+      new Gauge({
+        name: 'signet_batches',
+        help: 'Batches by state.',
+        labelNames: ['state'],
+        registers,
+        async collect() {
+          for (const [state, count] of Object.entries(await gauges.batches())) this.set({ state }, count)
+        },
+      })
       gauge('signet_feed_readers', 'Readers on the feed of this node.', gauges.feedReaders)
       gauge('signet_staleness_seconds', "Age of this node's own knowledge of revocations.", () => gauges.stalenessMs() / 1000)
       gauge('signet_registry_entries', 'Revocations held in memory.', gauges.registryEntries)

@@ -6,7 +6,7 @@ import type { Cli, Context } from '../cli.ts'
 import { command, flag, given } from '../command.ts'
 import { printable } from '../output/printable.ts'
 import { details } from '../output/table.ts'
-import { localTime, moment, parseDuration, relative, short } from '../output/time.ts'
+import { localTime, moment, relative, short, timeOf } from '../output/time.ts'
 import { EXIT, type ExitCode, Trouble } from '../trouble.ts'
 
 interface SearchFlags {
@@ -154,19 +154,6 @@ const PROBLEMS: Readonly<Record<string, string>> = {
   malformed_checkpoint: 'a checkpoint cannot be read',
   unsigned_checkpoint: 'a checkpoint has no good signature',
   broken_checkpoint_link: 'a checkpoint is missing or was replaced',
-}
-
-/** Epoch milliseconds: "2h" is two hours ago; anything else is a date. */
-function timeOf(text: string, nowMs: number): number {
-  const atMs = /^\d{1,9}[a-z]*$/.test(text) ? nowMs - parseDuration(text) * 1000 : Date.parse(text)
-  if (Number.isFinite(atMs)) return Math.max(0, Math.floor(atMs))
-  throw new Trouble({
-    what: `Could not read the time ${text}`,
-    why: 'it is neither a span nor a date',
-    advice: 'Write 2h, 7d or 2026-11-21T08:00',
-    exit: EXIT.usage,
-    code: 'usage',
-  })
 }
 
 function paintType(cli: Cli, type: string): string {

@@ -1,4 +1,5 @@
 /** Times and sizes as people say them. */
+import { EXIT, Trouble } from '../trouble.ts'
 
 const UNITS = [
   ['y', 365 * 86_400],
@@ -52,4 +53,17 @@ export function parseDuration(text: string): number {
   const found = DURATION.exec(text)
   if (found === null) throw new Error('write a duration such as 90s, 15m, 12h or 30d')
   return Number(found[1]) * (SECONDS[found[2] ?? 's'] as number)
+}
+
+/** Epoch milliseconds: "2h" is two hours ago; anything else is a date. */
+export function timeOf(text: string, nowMs: number): number {
+  const atMs = /^\d{1,9}[a-z]*$/.test(text) ? nowMs - parseDuration(text) * 1000 : Date.parse(text)
+  if (Number.isFinite(atMs)) return Math.max(0, Math.floor(atMs))
+  throw new Trouble({
+    what: `Could not read the time ${text}`,
+    why: 'it is neither a span nor a date',
+    advice: 'Write 2h, 7d or 2026-11-21T08:00',
+    exit: EXIT.usage,
+    code: 'usage',
+  })
 }

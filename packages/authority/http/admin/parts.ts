@@ -8,6 +8,7 @@ import type { InspectParts } from '../../administration/inspect.ts'
 import type { ResourceParts } from '../../administration/resources.ts'
 import type { SubjectParts } from '../../administration/subjects.ts'
 import type { PolicySettings } from '../../policy/settings.ts'
+import type { Batches } from '../../revocation/batches.ts'
 import type { Registry } from '../../revocation/registry.ts'
 import type { Revoker } from '../../revocation/revoke.ts'
 import type { Check } from '../health.ts'
@@ -16,6 +17,7 @@ export interface AdminParts extends ClientParts, ResourceParts, SubjectParts, Ap
   readonly store: ClientParts['store']
   readonly settings: PolicySettings
   readonly revoker: Pick<Revoker, 'revoke' | 'within' | 'suspend' | 'resume' | 'undo'>
+  readonly batches: Batches
   readonly registry: Pick<Registry, 'position' | 'ageMs' | 'issuerStanding'>
   /** Streams open on this node. */
   readonly feed: { readonly readers: number }

@@ -10,6 +10,7 @@ import { apiKeyHandlers } from './api-keys.ts'
 import { auditHandlers } from './audit.ts'
 import { type AdminAccess, authorise } from './authorise.ts'
 import { backupHandlers } from './backups.ts'
+import { batchHandlers } from './batches.ts'
 import { clientHandlers } from './clients.ts'
 import { fleetHandlers } from './fleet.ts'
 import { holdingHandlers } from './holdings.ts'
@@ -29,6 +30,7 @@ export function adminRoutes(app: FastifyInstance, parts: AdminRouteParts): void 
     ...holdingHandlers(parts),
     ...revocationHandlers(parts),
     ...fleetHandlers(parts),
+    ...batchHandlers(parts),
     ...keyHandlers(parts),
     ...apiKeyHandlers(parts),
     ...auditHandlers(parts),
@@ -42,6 +44,7 @@ export function adminRoutes(app: FastifyInstance, parts: AdminRouteParts): void 
     app.route({
       method: endpoint.method,
       url: ADMIN_BASE + endpoint.path,
+      ...(endpoint.maxBodyBytes === undefined ? {} : { bodyLimit: endpoint.maxBodyBytes }),
       handler: async (request, reply) => {
         reply.header('cache-control', 'no-store')
         // Before the input is looked at: whoever may not ask learns nothing of what would be right.

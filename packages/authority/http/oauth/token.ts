@@ -14,6 +14,7 @@ import type { Telemetry } from '../../telemetry/metrics.ts'
 import { preflight } from '../cors.ts'
 import type { Form } from '../form.ts'
 import { addressKey, networkOf } from '../rate-limit.ts'
+import { agentOf, sightOf } from '../sight.ts'
 import { type CallerParts, callerOf } from './caller.ts'
 import { createProofCheck, singleUseOf } from './dpop.ts'
 import { type ElsewhereParts, relay } from './elsewhere.ts'
@@ -92,11 +93,11 @@ function createSight(keys: Pick<KeyRing, 'ring'>): Sight {
   return (request) => {
     const ring = keys.ring()
     if (ring === undefined) throw fault('keys_unavailable')
-    const agent = request.headers['user-agent']?.slice(0, 256) ?? ''
+    const agent = agentOf(request.headers['user-agent'])
     const place = `${ring.version}\u0000${request.ip}\u0000${agent}`
     const known = seen.get(place)
     if (known !== undefined) return known
-    const digest = ring.hmac(Buffer.from(`signet/seen/1\u0000${networkOf(request.ip)}\u0000${agent}`)).subarray(0, 8)
+    const digest = sightOf(ring, networkOf(request.ip), agent)
     seen.set(place, digest)
     return digest
   }
