@@ -28,6 +28,10 @@ export const BENCHMARKS = {
     about: 'from the acknowledgment of a revocation to its refusal by validators in other processes',
     load: () => import('./propagation.ts'),
   },
+  nats: {
+    about: 'revocations on one node to validators at another: NATS against NOTIFY between nodes, and against SSE to validators',
+    load: () => import('./nats.ts'),
+  },
   storage: {
     about: 'rotations in the stores, and what a refresh family weighs',
     load: () => import('./storage.ts'),

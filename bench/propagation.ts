@@ -7,11 +7,11 @@ import { connect } from 'node:net'
 import { fileURLToPath } from 'node:url'
 import { type AdminClient, createAdminClient } from '@signet/api/client.ts'
 import { KEY_KINDS, type KeyKind } from '@signet/kernel/revocation.ts'
+import { delays, SETTLE_MS } from './arrivals.ts'
 import { type Benchmark, oursAtMost, type Pace, type Row, ratioAtMost } from './benchmark.ts'
 import { type Answers, type Child, startChild } from './child.ts'
 import { accessTokens, idOf } from './ours/access-tokens.ts'
 import type { AuthorityAnswers } from './ours/authority.ts'
-import type { Burst } from './ours/burst.ts'
 import { steadily } from './pace.ts'
 import type { ReadersAnswers } from './readers-process.ts'
 import { comparison, interleave, median, quantile } from './rounds.ts'
@@ -217,15 +217,4 @@ async function againstTcp(authority: Authority, validator: Validators, far: Chil
   }
   socket.destroy()
   return rows
-}
-
-const SETTLE_MS = 300
-
-/** For each thing sent, the time until something at least as far on had arrived. */
-function delays(sent: Burst, arrived: readonly (readonly [number: number, atMs: number])[]): readonly number[] {
-  return sent.map(([atMs, number]) => {
-    const found = arrived.find(([reached]) => reached >= number)
-    if (found === undefined) throw new Error('a message did not arrive')
-    return found[1] - atMs
-  })
 }

@@ -6,7 +6,9 @@ import { sharedMs } from './shared-clock.ts'
 
 export type ValidatorsAnswers = {
   /** Starts the validators and waits until each is fresh. */
-  start(question: { readonly issuer: string; readonly count: number }): Promise<void>
+  start(question: { readonly issuer: string; readonly count: number; readonly nats?: string }): Promise<void>
+  /** By what way the feed comes to the first validator. */
+  source(): 'sse' | 'nats' | 'process' | undefined
   /** Has every validator accept each token and watch it, as an application does that holds a connection for it. */
   watch(tokens: readonly string[]): Promise<void>
   /**
@@ -25,8 +27,9 @@ let refusals: number[][] = []
 let applied: [seq: number, atMs: number][] = []
 
 serveParent({
-  async start({ issuer, count }) {
-    validators = Array.from({ length: count }, () => createValidator({ issuer, audience: RESOURCE }))
+  async start({ issuer, count, nats }) {
+    const feed = nats === undefined ? {} : { feed: { nats: { servers: nats } } }
+    validators = Array.from({ length: count }, () => createValidator({ issuer, audience: RESOURCE, ...feed }))
     await Promise.all(validators.map((validator) => validator.ready({ timeoutMs: 60_000 })))
     validators[0]?.events.on('revoked', ({ seq }) => applied.push([seq, sharedMs()]))
   },
@@ -46,6 +49,7 @@ serveParent({
       await new Promise((resolve) => setImmediate(resolve)) // Feeds and probes go on meanwhile.
     }
   },
+  source: () => validators[0]?.stats().source,
   refusals: () => refusals,
   applied() {
     const seen = applied

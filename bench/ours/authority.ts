@@ -1,5 +1,5 @@
 /**
- * Signet's authority in a process of its own: `authority.ts (':memory:' | 'sqlite' | postgres-url) scratch`. Composed as `npm start` composes it; the rate limits
+ * Signet's authority in a process of its own: `authority.ts (':memory:' | 'sqlite' | postgres-url) scratch [cluster as JSON]`. Composed as `npm start` composes it; the rate limits
  * are set out of reach, since the peer has none, but are still asked.
  */
 import { mkdtempSync } from 'node:fs'
@@ -21,17 +21,26 @@ import { createStock } from './stock.ts'
 
 export type AuthorityAnswers = ServerAnswers & {
   issuer(): string
+  /** Its directory, for other nodes of the cluster. */
+  state(): string
   /** For the admin API. */
   credentials(): Promise<Credentials>
   burst(question: BurstQuestion): Promise<Burst>
 }
 
-const [database, scratch] = process.argv.slice(2) as [string, string]
+/** For one of several nodes: the bus, if it is NATS, and what it shares with the first node. */
+export interface Cluster {
+  readonly nats?: string
+  readonly first?: { readonly issuer: string; readonly state: string }
+}
+
+const [database, scratch, cluster = '{}'] = process.argv.slice(2) as [string, string, string?]
+const { nats, first } = JSON.parse(cluster) as Cluster
 const UNLIMITED = { perSecond: 1e9, burst: 1e9 }
 const state = mkdtempSync(join(scratch, 'state-'))
 const port = await freePort()
 const config: Config = {
-  issuer: `http://localhost:${port}`,
+  issuer: first?.issuer ?? `http://localhost:${port}`,
   host: 'localhost',
   port,
   operations: undefined,
@@ -39,9 +48,14 @@ const config: Config = {
   database: database.startsWith('postgres')
     ? { engine: 'postgres', url: database, pooled: false }
     : { engine: 'sqlite', path: database === ':memory:' ? ':memory:' : join(state, 'signet.db') },
-  bus: database.startsWith('postgres') ? { engine: 'postgres', url: database } : { engine: 'in-process' },
+  bus:
+    nats !== undefined
+      ? { engine: 'nats', servers: [nats], credentialsFile: undefined, caFile: undefined }
+      : database.startsWith('postgres')
+        ? { engine: 'postgres', url: database }
+        : { engine: 'in-process' },
   failover: 'may-lose',
-  masterKeyFile: join(state, 'master.key'),
+  masterKeyFile: join(first?.state ?? state, 'master.key'),
   trustedProxies: 0,
   fleetMemorySeconds: 3600,
   logLevel: 'error',
@@ -57,7 +71,7 @@ const config: Config = {
 }
 const surroundings = realSurroundings()
 const authority = await composeAuthority(config, { surroundings, log: createLog(config.logLevel) })
-await registerClients(authority.store)
+if (first === undefined) await registerClients(authority.store)
 const stock = createStock(authority, config.settings, surroundings)
 
 serveParent({
@@ -66,6 +80,7 @@ serveParent({
   cpu: processorTime,
   stock,
   issuer: () => config.issuer,
+  state: () => state,
   credentials: async () => JSON.parse(await readFile(join(state, 'cli.json'), 'utf8')) as Credentials,
   burst: createBurst(authority.revoker, surroundings.chance),
 } satisfies AuthorityAnswers)
