@@ -43,12 +43,12 @@ export function newId<T extends string>(atMs: number, chance: Chance): T {
 
 const HEX = Array.from({ length: 256 }, (_, n) => n.toString(16).padStart(2, '0'))
 
-/** The canonical text (RFC 9562 §4) of 16 bytes. */
-export function idFromBytes<T extends string>(bytes: Uint8Array): T {
+/** The canonical text (RFC 9562 §4) of 16 bytes, of which the first is at `from`. */
+export function idFromBytes<T extends string>(bytes: Uint8Array, from = 0): T {
   let text = ''
   for (let i = 0; i < 16; i++) {
     if (i === 4 || i === 6 || i === 8 || i === 10) text += '-'
-    text += HEX[bytes[i] as number]
+    text += HEX[bytes[from + i] as number]
   }
   return text as T
 }

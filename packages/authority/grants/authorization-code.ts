@@ -9,10 +9,10 @@ import { epochSeconds, type Sha256 } from '@signet/kernel/surroundings.ts'
 import { audited } from '../audit/events.ts'
 import { useUp } from '../clients/single-use.ts'
 import type { Revoker } from '../revocation/revoke.ts'
-import type { CodeRecord, FamilyRecord, Standing, Store, SubjectRecord } from '../store/store.ts'
+import type { CodeRecord, FamilyRecord, Standing } from '../store/store.ts'
 import type { Minted } from '../tokens/mint.ts'
 import { encodeRefreshToken } from '../tokens/refresh-token.ts'
-import { releasedClaims } from './claims.ts'
+import { releasedClaims, releasesClaims } from './claims.ts'
 import { type CodeGrant, codeHash, readGrant } from './code.ts'
 import {
   accessTokenSeconds,
@@ -62,14 +62,16 @@ export async function authorizationCode(request: CodeExchange, asker: Caller, pa
       return endGrant(ruling.grant, asker, parts)
     case 'redeem': {
       const { grant } = ruling
-      const caller = await knownNow(asker, store)
       const issuer = knowIssuer(parts)
-      const standing = { ...(await readStanding(grant, store)), issuer }
+      const standings = await store.families.standings({ ...grant, client: client.id })
+      const caller = knownNow(asker, standings.client)
+      const standing = { ...standings, issuer }
       const over = overBy(standing, grant, caller)
       if (over !== undefined) throw refuse(over === 'grant_over' ? 'invalid_grant' : 'access_denied', over)
       const target = await narrowTarget(grant, { scope: request.scope, resources: request.resources }, client, catalog)
       const family = client.grantTypes.includes('refresh_token') ? beginFamily(grant, caller, parts) : undefined
-      const { tokens, issued } = sign(grant, family, target, standing, caller, parts)
+      const claims = await claimsFor(grant, target, parts)
+      const { tokens, issued } = sign(grant, family, target, standing, claims, caller, parts)
       const outcome = await store.transact(async (tx) => {
         await useUp(tx, caller.uses)
         // Who has taken back what he agreed to since does not give it by a code that was still under way.
@@ -126,26 +128,16 @@ function fitsChallenge(verifier: string, challenge: string, sha256: Sha256): boo
  * The caller with the client as it stands now: a sign-in right after the client's tokens were revoked begins past that cutoff, which a
  * record that is remembered for half a second would not know.
  */
-async function knownNow(caller: Caller, store: Store): Promise<Caller> {
-  const record = await store.clients.find(caller.client.record.id)
-  if (record === undefined) throw refuse('invalid_grant', 'grant_over')
-  return { ...caller, client: { ...caller.client, record } }
+function knownNow(caller: Caller, standing: Standing | undefined): Caller {
+  if (standing === undefined) throw refuse('invalid_grant', 'grant_over')
+  return { ...caller, client: { ...caller.client, record: { ...caller.client.record, ...standing } } }
 }
 
 interface GrantStanding {
-  readonly subject: SubjectRecord | undefined
+  readonly subject: Standing | undefined
   readonly session: Standing | undefined
   readonly device: Standing | undefined
   readonly issuer: KnownIssuer
-}
-
-async function readStanding(grant: CodeGrant, store: Store): Promise<Omit<GrantStanding, 'issuer'>> {
-  const [subject, session, device] = await Promise.all([
-    store.subjects.find(grant.subject),
-    store.sessions.find(grant.session),
-    store.devices.find(grant.device),
-  ])
-  return { subject, session, device }
 }
 
 /** What ended or was suspended between the person's consent and now. */
@@ -216,10 +208,11 @@ function sign(
   family: FamilyRecord | undefined,
   { resource, scope }: TokenTarget,
   standing: GrantStanding,
+  claims: Readonly<Record<string, unknown>>,
   caller: Caller,
   parts: CodeExchangeParts,
 ): { tokens: TokenSet; issued: Minted } {
-  const { mint, keys, settings, clock, issuer } = parts
+  const { mint, keys, settings, clock } = parts
   const client = caller.client.record
   const cnf = confirmation(caller, resource)
   const floorMs = issueFloor(standing.issuer, [standing.subject, standing.session, standing.device], caller, parts)
@@ -259,8 +252,7 @@ function sign(
         acr,
         amr,
         authAt,
-        // With an access token for userinfo the client asks there (OpenID Connect Core §5.4); id tokens end up in URLs and logs.
-        claims: resource.uri === issuer ? undefined : releasedClaims(standing.subject?.claims ?? {}, grant.scope),
+        claims,
         seconds: settings.idTokenSeconds,
         floorMs,
       }),
@@ -274,6 +266,12 @@ function sign(
     }),
   }
   return { tokens, issued }
+}
+
+/** What the ID token tells about the person. With an access token for userinfo the client asks there (OpenID Connect Core §5.4); ID tokens end up in URLs and logs. */
+async function claimsFor({ scope, subject }: CodeGrant, { resource }: TokenTarget, { store, issuer }: CodeExchangeParts) {
+  if (resource.uri === issuer || !releasesClaims(scope)) return {}
+  return releasedClaims((await store.subjects.find(subject))?.claims ?? {}, scope)
 }
 
 function issuedEvent(grant: CodeGrant, target: TokenTarget, issued: Minted, caller: Caller, parts: GrantParts) {

@@ -23,6 +23,9 @@ const CLAIMS_OF: Readonly<Record<string, readonly string[]>> = {
 /** Every claim that some scope may release; published in discovery. */
 export const RELEASABLE_CLAIMS: readonly string[] = Object.values(CLAIMS_OF).flat()
 
+/** Whether these scopes may release any claim at all. */
+export const releasesClaims = (scope: readonly string[]): boolean => scope.some((name) => Object.hasOwn(CLAIMS_OF, name))
+
 /** The claims of a person that these scopes release, and no others. */
 export function releasedClaims(claims: Readonly<Record<string, unknown>>, scope: readonly string[]): Record<string, unknown> {
   const released: Record<string, unknown> = {}

@@ -353,6 +353,14 @@ export interface FamilyStanding {
   readonly device: Standing | undefined
 }
 
+/** What a family that is about to begin will hang on. */
+export interface FamilyTies {
+  readonly subject: SubjectId
+  readonly session: SessionId
+  readonly device: DeviceId
+  readonly client: ClientId
+}
+
 export interface Rotation {
   readonly id: FamilyId
   /** The generation that is spent; the transition wins only while it is the current one and the family is active. */
@@ -369,6 +377,8 @@ export interface Rotation {
 
 export interface FamilyLookups {
   find(id: FamilyId): Promise<FamilyStanding | undefined>
+  /** How all that a new family will hang on stands, read at one moment; undefined for what there is not. */
+  standings(ties: FamilyTies): Promise<{ readonly [Tie in keyof FamilyTies]: Standing | undefined }>
   ofSubject(subject: SubjectId, page: Page): Promise<readonly FamilyRecord[]>
   /** All of them, by id and so about by time: for walks over the whole store, a bounded page at a time. */
   all(page: Page): Promise<readonly FamilyRecord[]>

@@ -2,9 +2,21 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { toBase64Url } from '@signet/kernel/bytes.ts'
-import type { DeviceId, FamilyId, SessionId, SubjectId, TokenId } from '@signet/kernel/ids.ts'
+import type { ClientId, DeviceId, FamilyId, SessionId, SubjectId, TokenId } from '@signet/kernel/ids.ts'
 import type { CodeRecord, InteractionRecord, Store } from '../store.ts'
-import { aDevice, aFamily, aRotation, aSession, aSubject, bytes, id, NOW_AT, NOW_MS, someTerms } from './samples.contract.ts'
+import {
+  aClient,
+  aDevice,
+  aFamily,
+  aRotation,
+  aSession,
+  aSubject,
+  bytes,
+  id,
+  NOW_AT,
+  NOW_MS,
+  someTerms,
+} from './samples.contract.ts'
 
 export function familiesContract(given: () => Store): void {
   test('a family comes back as it was stored, with how the things it hangs on stand', async () => {
@@ -18,7 +30,9 @@ export function familiesContract(given: () => Store): void {
       ...{ graceRun: 40, foreignRun: 3, createdAtMs: NOW_MS - 5000, authAt: NOW_AT - 90_000 },
     })
     const bare = aFamily()
+    const client = aClient({ cutoffMs: 8, revokedMs: 9 })
     await store.transact(async (tx) => {
+      await tx.clients.create(client)
       await tx.subjects.create(subject)
       await tx.devices.create(device)
       await tx.sessions.create(session)
@@ -36,6 +50,15 @@ export function familiesContract(given: () => Store): void {
     const none = { subject: undefined, session: undefined, device: undefined }
     assert.deepEqual(await store.families.find(bare.id), { family: bare, ...none })
     assert.equal(await store.families.find(id<FamilyId>()), undefined)
+    const ties = { subject: subject.id, session: session.id, device: device.id, client: client.id }
+    assert.deepEqual(await store.families.standings(ties), {
+      subject: active,
+      session: active,
+      device: { status: 'revoked', cutoffMs: 5, revokedMs: 6 },
+      client: { status: 'active', cutoffMs: 8, revokedMs: 9 },
+    })
+    const nothing = { subject: id<SubjectId>(), session: id<SessionId>(), device: id<DeviceId>(), client: 'nobody' as ClientId }
+    assert.deepEqual(await store.families.standings(nothing), { ...none, client: undefined })
     assert.equal(await store.transact((tx) => tx.families.status(full.id)), 'suspended')
     assert.equal(await store.transact((tx) => tx.families.status(id<FamilyId>())), undefined)
   })

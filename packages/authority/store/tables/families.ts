@@ -4,15 +4,16 @@
  */
 import { fromBase64Url, toBase64Url } from '@signet/kernel/bytes.ts'
 import type { DeviceId, FamilyId, SessionId, SubjectId, TokenId } from '@signet/kernel/ids.ts'
-import { idFromBytes, idTimeMs, idToBytes, isUuidV7 } from '@signet/kernel/ids.ts'
+import { idFromBytes, idTimeMs, idToBytes, isUuid, isUuidV7 } from '@signet/kernel/ids.ts'
 import { epochSeconds } from '@signet/kernel/surroundings.ts'
-import type { FamilyLookups, FamilyRecord, FamilyTransitions, Rotation, Status } from '../store.ts'
+import type { FamilyLookups, FamilyRecord, FamilyStanding, FamilyTransitions, Rotation, Status } from '../store.ts'
 import { STATUSES } from './columns.ts'
 import { raise } from './meta.ts'
 import { uuidPageOf } from './page.ts'
 import type { Dialect, Gathering, Row, Sql, Value, Work } from './sql.ts'
 import { changeStanding, readStanding } from './standing.ts'
 import type { TermsTable } from './terms.ts'
+import { together } from './together.ts'
 
 const NAMES = [
   'id',
@@ -39,9 +40,8 @@ const NAMES = [
 ]
 /** The byte strings and ids among them, apart from the key. */
 const BYTES = ['subject', 'session', 'device', 'nonce', 'seen', 'jkt', 'parent']
-const STANDINGS = ['u', 's', 'd']
-  .map((t) => `${t}.status as ${t}_status, ${t}.cutoff_ms as ${t}_cutoff, ${t}.revoked_ms as ${t}_revoked`)
-  .join(', ')
+const standingsOf = (...tables: readonly string[]) =>
+  tables.map((t) => `${t}.status as ${t}_status, ${t}.cutoff_ms as ${t}_cutoff, ${t}.revoked_ms as ${t}_revoked`).join(', ')
 
 // Each byte string costs SQLite's driver as much as ten numbers, so there all but the id are read as one.
 const NUMBERS = NAMES.filter((name) => name !== 'id' && !BYTES.includes(name))
@@ -53,10 +53,13 @@ const COLUMNS = {
     || f.jkt || f.parent as blob) as packed`,
 } as const
 
-const find = (engine: keyof typeof COLUMNS) => `select ${COLUMNS[engine]}, ${STANDINGS} from families f
+const find = (columns: string, which: string) => `select ${columns}, ${standingsOf('u', 's', 'd')} from families f
   left join subjects u on u.id = f.subject left join sessions s on s.id = f.session left join devices d on d.id = f.device
-  where f.id = $1`
-const FIND = { postgres: find('postgres'), sqlite: find('sqlite') } as const
+  where ${which}`
+const FIND = find(COLUMNS.sqlite, 'f.id = $1')
+const FIND_ALL = find(`f.id, ${COLUMNS.postgres}`, 'f.id = any($1::uuid[])')
+const STANDINGS = `select ${standingsOf('u', 's', 'd', 'c')} from (select 1) as one
+  left join subjects u on u.id = $1 left join sessions s on s.id = $2 left join devices d on d.id = $3 left join clients c on c.id = $4`
 const INSERT = `insert into families (${NAMES.join(', ')}) values (${NAMES.map((_, n) => `$${n + 1}`).join(', ')})`
 
 /** Meta name of the longest life any family was given: sessions must be remembered for so long after their end. */
@@ -71,12 +74,29 @@ const MAX_SPAN = 2 ** 31 - 1
 
 export function familyLookups(sql: Sql, terms: TermsTable): FamilyLookups {
   const { dialect } = sql
+
+  async function standingOf(id: FamilyId, row: Row | undefined): Promise<FamilyStanding | undefined> {
+    if (row === undefined) return undefined
+    const family = await readFamily(sql, terms, id, row)
+    return { family, subject: readStanding(row, 'u_'), session: readStanding(row, 's_'), device: readStanding(row, 'd_') }
+  }
+
+  async function findAll(ids: readonly FamilyId[]): Promise<readonly (FamilyStanding | undefined)[]> {
+    const rows = new Map((await sql.read(FIND_ALL, [ids.filter(isUuid)])).map((row) => [row.id as FamilyId, row]))
+    return Promise.all(ids.map((id) => standingOf(id, rows.get(id))))
+  }
+
   return {
-    async find(id) {
-      const row = await sql.readOne(FIND[dialect.engine], [dialect.id(id)])
-      if (row === undefined) return undefined
-      const family = await readFamily(sql, terms, id, row)
-      return { family, subject: readStanding(row, 'u_'), session: readStanding(row, 's_'), device: readStanding(row, 'd_') }
+    find:
+      dialect.engine === 'postgres' ? together(findAll) : async (id) => standingOf(id, await sql.readOne(FIND, [dialect.id(id)])),
+    async standings({ subject, session, device, client }) {
+      const row = (await sql.readOne(STANDINGS, [dialect.id(subject), dialect.id(session), dialect.id(device), client])) as Row
+      return {
+        subject: readStanding(row, 'u_'),
+        session: readStanding(row, 's_'),
+        device: readStanding(row, 'd_'),
+        client: readStanding(row, 'c_'),
+      }
     },
     async ofSubject(subject, page) {
       const { after, limit } = uuidPageOf(page)
@@ -151,63 +171,68 @@ function familyValues(family: FamilyRecord, termsNumber: number, { dialect }: Sq
 }
 
 async function readFamily(sql: Sql, terms: TermsTable, id: FamilyId, row: Row): Promise<FamilyRecord> {
-  const parts = sql.dialect.engine === 'sqlite' ? unpack(row.packed as Uint8Array) : apart(row, sql.dialect)
   const createdAtMs = idTimeMs(id) + (row.created_after_ms as number)
+  const createdAt = epochSeconds(createdAtMs)
   const rotatedAtMs = row.rotated_at_ms as number
+  const grace = row.grace as number
   const runs = row.runs as number
-  return {
+  // A family is read for every refresh: what it may lack is put in afterwards, since to spread it in costs several times as much.
+  const family: Writable<FamilyRecord> = {
     id,
-    terms: await terms.find(sql, row.terms as number),
-    ...parts,
+    terms: terms.held(row.terms as number) ?? (await terms.find(sql, row.terms as number)),
+    subject: NOBODY,
     status: STATUSES[row.status as number] as Status,
     cutoffMs: row.cutoff_ms as number,
     createdAtMs,
-    authAt: epochSeconds(createdAtMs) - (row.auth_age as number),
+    authAt: createdAt - (row.auth_age as number),
     generation: row.generation as number,
+    nonce: NONE,
     ring: row.ring as number,
     previousRing: row.previous_ring as number,
     rotatedAtMs,
-    graceCount: (row.grace as number) >> 1,
-    graceForeign: ((row.grace as number) & 1) === 1,
+    graceCount: grace >> 1,
+    graceForeign: (grace & 1) === 1,
     graceRun: runs >> 15,
     foreignRun: runs & MAX_RUN,
+    seen: NONE,
     idleExpiresAt: epochSeconds(rotatedAtMs) + (row.idle_seconds as number),
-    expiresAt: epochSeconds(createdAtMs) + (row.life_seconds as number),
+    expiresAt: createdAt + (row.life_seconds as number),
   }
+  if (sql.dialect.engine === 'sqlite') unpack(row.packed as Uint8Array, family)
+  else takeApart(row, sql.dialect, family)
+  return family
 }
 
-type Parts = Pick<FamilyRecord, 'subject' | 'session' | 'device' | 'nonce' | 'seen' | 'jkt' | 'parent'>
+type Writable<T> = { -readonly [K in keyof T]: T[K] }
+
+/** Of a family whose columns have not been read yet. */
+const NOBODY = '' as SubjectId
 
 /** What PostgreSQL gives column by column. */
-function apart(row: Row, dialect: Dialect): Parts {
-  return {
-    subject: row.subject as SubjectId,
-    nonce: dialect.readBytes(row.nonce),
-    seen: dialect.readBytes(row.seen),
-    ...(row.session === null ? {} : { session: row.session as SessionId }),
-    ...(row.device === null ? {} : { device: row.device as DeviceId }),
-    ...bound(dialect.readBytes(row.jkt), dialect.readBytes(row.parent)),
-  }
+function takeApart(row: Row, dialect: Dialect, family: Writable<FamilyRecord>): void {
+  family.subject = row.subject as SubjectId
+  family.nonce = dialect.readBytes(row.nonce)
+  family.seen = dialect.readBytes(row.seen)
+  if (row.session !== null) family.session = row.session as SessionId
+  if (row.device !== null) family.device = row.device as DeviceId
+  bind(family, dialect.readBytes(row.jkt), dialect.readBytes(row.parent))
 }
 
 /** What SQLite gives in one: subject 16, nonce 16, seen 8, session 16, device 16 (zeros for none), jkt 32 or 0, parent 16 or 0. */
-function unpack(packed: Uint8Array): Parts {
-  const hasKey = packed.length >= 104
-  return {
-    subject: idFromBytes(packed),
-    nonce: packed.subarray(16, 32),
-    seen: packed.subarray(32, 40),
-    ...(isZero(packed, 40) ? {} : { session: idFromBytes<SessionId>(packed.subarray(40, 56)) }),
-    ...(isZero(packed, 56) ? {} : { device: idFromBytes<DeviceId>(packed.subarray(56, 72)) }),
-    ...bound(packed.subarray(72, hasKey ? 104 : 72), packed.subarray(hasKey ? 104 : 72)),
-  }
+function unpack(packed: Uint8Array, family: Writable<FamilyRecord>): void {
+  family.subject = idFromBytes(packed)
+  family.nonce = packed.subarray(16, 32)
+  family.seen = packed.subarray(32, 40)
+  if (!isZero(packed, 40)) family.session = idFromBytes<SessionId>(packed, 40)
+  if (!isZero(packed, 56)) family.device = idFromBytes<DeviceId>(packed, 56)
+  if (packed.length === 72) return
+  const keyEnd = packed.length >= 104 ? 104 : 72
+  bind(family, packed.subarray(72, keyEnd), packed.subarray(keyEnd))
 }
 
-function bound(jkt: Uint8Array, parent: Uint8Array): Pick<FamilyRecord, 'jkt' | 'parent'> {
-  return {
-    ...(jkt.length === 0 ? {} : { jkt: toBase64Url(jkt) }),
-    ...(parent.length === 0 ? {} : { parent: idFromBytes<TokenId>(parent) }),
-  }
+function bind(family: Writable<FamilyRecord>, jkt: Uint8Array, parent: Uint8Array): void {
+  if (jkt.length > 0) family.jkt = toBase64Url(jkt)
+  if (parent.length > 0) family.parent = idFromBytes<TokenId>(parent)
 }
 
 function isZero(bytes: Uint8Array, from: number): boolean {

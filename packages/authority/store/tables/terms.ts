@@ -11,6 +11,8 @@ export interface TermsTable {
   number(work: Work, terms: Terms): Promise<number>
   /** The terms of that number. */
   find(sql: Sql, number: number): Promise<Terms>
+  /** The same, at once, if they are held in memory. */
+  held(number: number): Terms | undefined
 }
 
 /** Distinct terms held in memory, each way; about 1 KiB each. */
@@ -36,9 +38,8 @@ export function createTerms(): TermsTable {
       work.afterCommit(() => numbers.set(body, number))
       return number
     },
+    held: (number) => byNumber.get(number),
     async find(sql, number) {
-      const held = byNumber.get(number)
-      if (held !== undefined) return held
       const row = await sql.readOne('select body from terms where n = $1', [number])
       if (row === undefined) throw new Error(`terms ${number} are missing`)
       const terms = read(row.body as string)
