@@ -27,7 +27,7 @@ export async function revokeToken(token: string, client: ClientRecord, parts: Re
   })
   // Whoever asks this node next finds it revoked; the others follow the log.
   const { position } = parts.registry
-  if (position?.epoch !== epoch || position.seq < seq) await parts.registry.lookNow()
+  if (position?.epoch !== epoch || position.seq < seq) await parts.registry.lookNow({ epoch, seq })
 }
 
 function targetOf({ kind, token, grant }: LeakedToken): Target {

@@ -32,8 +32,8 @@ export interface Registry {
   sawInTime(epoch: string, seq: number): boolean
   /** `fn` hears of what was applied, in order, after it was. */
   follow(follower: RegistryFollower): { stop(): void }
-  /** Looks at the store now; resolves when a look that began after the call has ended, well or not. */
-  lookNow(): Promise<void>
+  /** Looks at the store now; resolves when a look that began after the call has ended, well or not, or once `until` is applied. */
+  lookNow(until?: Position): Promise<void>
   close(): void
 }
 
@@ -191,8 +191,9 @@ class LiveRegistry implements Registry {
     return { stop: () => void this.#followers.delete(one) }
   }
 
-  async lookNow(): Promise<void> {
+  async lookNow(until?: Position): Promise<void> {
     if (this.#looking !== undefined) await this.#looking
+    if (until !== undefined && this.#position(until.epoch) >= until.seq) return
     if (!this.#closed) await this.#startLook(true)
   }
 

@@ -104,6 +104,8 @@ export class PostgresWork implements Work {
   readonly dialect = postgresDialect
   readonly outbox: Outbox = { events: [], entries: [] }
   readonly done: (() => void)[] = []
+  /** Works run side by side here, so each looks for itself. */
+  readonly known: Work['known'] = {}
   /** It changed something, so undoing it takes the whole transaction. */
   wrote = false
   /** Statements that are not answered yet. */

@@ -8,14 +8,16 @@ export class SqliteWork implements Work {
   readonly nowMs: number
   readonly outbox: Outbox = { events: [], entries: [] }
   readonly done: (() => void)[] = []
+  readonly known: Work['known']
   /** The engine's own trouble, if it met any: then the whole transaction is over, whatever the work made of it. */
   trouble: Fault | undefined
   readonly #db: SqliteConnection
   readonly #undoable: boolean
   #state: 'clean' | 'written' | 'over' = 'clean'
   /** `undoable`: its first write opens a savepoint, so that it can be undone without those it shares the transaction with. */
-  constructor(db: SqliteConnection, nowMs: number, undoable: boolean) {
+  constructor(db: SqliteConnection, nowMs: number, undoable: boolean, known: Work['known'] = {}) {
     this.#db = db
+    this.known = known
     this.nowMs = nowMs
     this.#undoable = undoable
   }
@@ -59,6 +61,7 @@ export class SqliteWork implements Work {
     const written = this.#state === 'written'
     this.#state = 'over'
     if (!written) return true
+    this.known.head = undefined
     if (!this.#undoable) return false
     this.#db.run('rollback to work', [])
     this.#db.run('release work', [])

@@ -310,8 +310,9 @@ class SqliteStore implements Store {
     const undoable = this.#careful > 0
     if (undoable) this.#careful--
     const ended: Ended[] = []
+    const known = {}
     for (const job of jobs.filter((job) => !job.givenUp)) {
-      const end = await this.#runJob(job, new SqliteWork(this.#db, nowMs, undoable))
+      const end = await this.#runJob(job, new SqliteWork(this.#db, nowMs, undoable, known))
       if (end === undefined) return undefined
       ended.push(end)
     }

@@ -128,6 +128,10 @@ export function createMetrics(): Telemetry & { readonly registry: Registry; bind
     labelNames: ['region', 'outcome'],
     registers,
   })
+  // Looked up by their labels once, since that costs more than to count. Routes, methods and statuses are few.
+  const answeredBy = remembered((route: string, method: string, status: number) => answered.labels({ route, method, status }))
+  const issuedBy = remembered((grant: string) => issued.labels({ grant }))
+  const refreshedBy = remembered((outcome: string) => refreshed.labels({ outcome }))
   return {
     registry,
     forwarded: (region, outcome) => forwarded.inc({ region, outcome }),
@@ -135,8 +139,8 @@ export function createMetrics(): Telemetry & { readonly registry: Registry; bind
       takenOver.inc({ region, arrived: 'in_time' }, count - covered)
       takenOver.inc({ region, arrived: 'late' }, covered)
     },
-    issued: (grant, seconds) => issued.observe({ grant }, seconds),
-    refreshed: (outcome) => refreshed.inc({ outcome }),
+    issued: (grant, seconds) => issuedBy(grant).observe(seconds),
+    refreshed: (outcome) => refreshedBy(outcome).inc(),
     refused: (endpoint, reason) => refused.inc({ endpoint, reason }),
     revoked: (kind, seconds) => revoked.observe({ kind }, seconds),
     fedForward: (count, seconds) => {
@@ -145,7 +149,7 @@ export function createMetrics(): Telemetry & { readonly registry: Registry; bind
     },
     learned: (by, seconds) => learned.observe({ by }, seconds),
     carried: (outcome) => carried.inc({ outcome }),
-    answered: (route, method, status, seconds) => answered.observe({ route, method, status }, seconds),
+    answered: (route, method, status, seconds) => answeredBy(route, method, status).observe(seconds),
     batched: (action, moved, unmoved) => {
       if (moved > 0) batched.inc({ action, moved: 'yes' }, moved)
       if (unmoved > 0) batched.inc({ action, moved: 'no' }, unmoved)
@@ -194,5 +198,19 @@ export function createMetrics(): Telemetry & { readonly registry: Registry; bind
       gauge('signet_store_queue', 'Transactions waiting for a commit.', gauges.storeQueue)
       gauge('signet_signing_key_age_seconds', 'Age of the active signing key.', gauges.keyAgeSeconds)
     },
+  }
+}
+
+/** The same answer for the same words. */
+function remembered<Words extends readonly (string | number)[], T>(find: (...words: Words) => T): (...words: Words) => T {
+  const known = new Map<string, T>()
+  return (...words) => {
+    const name = words.join(' ')
+    let found = known.get(name)
+    if (found === undefined) {
+      found = find(...words)
+      known.set(name, found)
+    }
+    return found
   }
 }

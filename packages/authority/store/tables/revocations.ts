@@ -94,8 +94,10 @@ export function revocationTransitions(work: Work): RevocationTransitions {
   const { larger } = dialect
   return {
     async head() {
-      outbox.head = await readHead(work)
-      return outbox.head
+      const head = work.known.head ?? (await readHead(work))
+      work.known.head = head
+      outbox.head = head
+      return head
     },
     append(entry) {
       const place: Place = { seq: 0, epoch: '' }
@@ -119,6 +121,7 @@ export function revocationTransitions(work: Work): RevocationTransitions {
       const seen = outbox.head ?? (await readHead(work))
       const { base, count } = staged ?? { base: await nextBase(work), count: 0 }
       const seq = base + count + entries.length
+      work.known.head = undefined
       const moved = await work.write(
         `update revocation_head set epoch = $1, seq = $2, floor = $3, base = $3, salt_version = $4, salt = $5
          where one = 1 and epoch = $6 and seq = $7`,
@@ -133,6 +136,7 @@ export function revocationTransitions(work: Work): RevocationTransitions {
         entries.map((entry, n) => entryValues(base + count + n + 1, work.nowMs, entry)),
       )
       outbox.head = { epoch, seq, floor: base, salt }
+      work.known.head = outbox.head
       outbox.renewed = true
       return true
     },
@@ -275,6 +279,7 @@ export async function purgeEntries(work: Work, nowMs: number, limit: number): Pr
   if (over.length === 0) return 0
   const last = Math.max(...over.map((row) => row.seq as number))
   await work.write(`update revocation_head set floor = ${work.dialect.larger}(floor, $1) where one = 1`, [last])
+  work.known.head = undefined // Its floor has risen.
   let gone = 0
   for (const row of over) gone += await work.write('delete from revocation_log where seq = $1', [row.seq as number])
   return gone

@@ -49,6 +49,8 @@ export interface Work extends Sql {
   again(): never
   /** What goes to the log and the audit chain at the end of the commit. */
   readonly outbox: Outbox
+  /** What works that share a commit, and see what the others wrote, need to read only once. */
+  readonly known: { head?: LogHead | undefined }
 }
 
 /** The same transition asked for by many works at once. */
