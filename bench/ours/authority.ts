@@ -58,6 +58,7 @@ const config: Config = {
   masterKeyFile: join(first?.state ?? state, 'master.key'),
   trustedProxies: 0,
   fleetMemorySeconds: 3600,
+  drainSeconds: 0,
   logLevel: 'error',
   settings: {
     ...defaultSettings,

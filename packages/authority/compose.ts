@@ -6,7 +6,7 @@ import type { AddressInfo } from 'node:net'
 import type { Bus } from '@signet/bus/bus.ts'
 import { newId } from '@signet/kernel/ids.ts'
 import { epochSeconds, type Surroundings } from '@signet/kernel/surroundings.ts'
-import fastify from 'fastify'
+import fastify, { type FastifyInstance } from 'fastify'
 import { makeCheckpoint } from './audit/checkpoint.ts'
 import { carryFeed } from './carry-feed.ts'
 import { createKnownClients } from './clients/authenticate-client.ts'
@@ -63,8 +63,11 @@ export interface Authority {
   readonly store: Store
   readonly keys: KeyRing
   readonly revoker: Revoker
-  /** Drains: ends streams with their resume point, finishes what has begun, closes the store. */
-  close(): Promise<void>
+  /**
+   * Drains: says that it is not ready and goes on serving for `drainSeconds`, so that load balancers leave it out; then ends streams with
+   * their resume point, finishes what has begun, closes the store. `now` cuts the wait short.
+   */
+  close(now?: AbortSignal): Promise<void>
 }
 
 export interface Outside {
@@ -85,8 +88,8 @@ export async function composeAuthority(config: Config, outside: Outside): Promis
     const master = await loadMasterKey({ file: config.masterKeyFile, create: true, chance, ...(env !== undefined && { env }) })
     const store = outside.store ?? (await openStore(config, master, surroundings, log))
     if (outside.store === undefined) closing.add(() => store.close())
-    const { close, ...buses } = await openBus(config, surroundings, log)
-    closing.add(close)
+    const { close: closeBus, ...buses } = await openBus(config, surroundings, log)
+    closing.add(closeBus)
     const { region } = config
     const node = await assemble({
       region,
@@ -114,7 +117,13 @@ export async function composeAuthority(config: Config, outside: Outside): Promis
     }
     await node.app.listen({ host: config.host, port: config.port })
     const { port } = node.app.server.address() as AddressInfo
-    return { port, setupLink, store, keys: node.keys, revoker: node.revoker, close: closing.run }
+    return { port, setupLink, store, keys: node.keys, revoker: node.revoker, close }
+
+    async function close(now?: AbortSignal): Promise<void> {
+      node.drain()
+      await drained(config.drainSeconds * 1000, timers, now)
+      await closing.run()
+    }
   } catch (error) {
     await closing.run().catch(() => {})
     throw error
@@ -231,13 +240,18 @@ export async function assemble(foundation: Foundation) {
     const version = policyVersion(settings, sha256)
     const validator = createOwnValidator({ ...common, keys, registry, surroundings })
     closing.add(() => validator.close())
-    const signin = composeSignin({ ...common, keys, revoker, triggers, catalog, signedIn: metrics.signedIn })
+    const budgets = sharedBudgets(store)
+    const signin = composeSignin({ ...common, shared: budgets, keys, revoker, triggers, catalog, signedIn: metrics.signedIn })
 
     // The door.
-    const checks = createHealthChecks({ ...common, keys, registry, hub, regions, stopping: () => closing.begun })
+    let draining = false
+    const drain = () => {
+      draining = true
+    }
+    const checks = createHealthChecks({ ...common, keys, registry, hub, regions, stopping: () => draining || closing.begun })
     const health = { checks, metrics: metrics.registry }
     const shared = { ...common, keys, registry, livingTokens, revoker, policyVersion: version }
-    const callers = { clients, limits: createLimits(settings, clock), step: createStep(timers) }
+    const callers = { clients, limits: createLimits(settings, clock, budgets), step: createStep(timers) }
     const here = (token: string) => isHere(token, { ...common, keys })
     const vouching = createVouching(chance)
     const elsewhere =
@@ -298,7 +312,7 @@ export async function assemble(foundation: Foundation) {
         timers,
       },
     })
-    closing.add(() => app.close())
+    closing.add(() => closeInTime(app, timers))
     closing.add(() => hub.close()) // First of all: streams would keep the server open.
     if (foundation.feedStream !== undefined) {
       const carrying = { stream: foundation.feedStream, hub, registry, keys, issuer, surroundings, carried: metrics.carried }
@@ -316,15 +330,57 @@ export async function assemble(foundation: Foundation) {
       batches: () => store.batches.count(),
       keyAgeSeconds: () => epochSeconds(clock.now()) - (activeSince(keys) ?? 0),
     })
-    return { app, keys, regions, mint, registry, revoker, triggers, hub, validator, health, close: closing.run }
+    return { app, keys, regions, mint, registry, revoker, triggers, hub, validator, health, drain, close: closing.run }
   } catch (error) {
     await closing.run().catch(() => {})
     throw error
   }
 }
 
+/** Budgets that all nodes share; a store that only one node can open needs none. */
+function sharedBudgets(store: Store) {
+  if (store.engine === 'sqlite') return undefined
+  return (name: string, { perSecond, burst }: { perSecond: number; burst: number }) => {
+    const limit = { intervalMs: 1000 / perSecond, burst }
+    return (asker: string, count: number) => {
+      const key = sha256(`signet/rate/${name}\u0000${asker}`)
+      return store.transact(async (tx) => {
+        let granted = 0
+        // As many as there are, found by halves.
+        for (let some = count; some >= 1; some = Math.min(count - granted, some >> 1)) {
+          const { allowed } = await tx.throttle.take(key, { ...limit, count: some })
+          if (allowed) granted += some
+          if (granted === count) return { granted, retryAfterMs: 0 }
+        }
+        const { allowed, retryAfterMs } = await tx.throttle.take(key, limit)
+        return allowed ? { granted: granted + 1, retryAfterMs: 0 } : { granted, retryAfterMs }
+      })
+    }
+  }
+}
+
 const activeSince = (keys: KeyRing): number | undefined =>
   keys.records().find(({ purpose, state }) => purpose === 'token' && state === 'active')?.activeAt
+
+/** A request has so long to end when the node stops; then its connection is cut. */
+const LAST_REQUEST_MS = 10_000
+
+async function closeInTime(app: FastifyInstance, timers: Surroundings['timers']): Promise<void> {
+  const late = timers.after(LAST_REQUEST_MS, () => app.server.closeAllConnections())
+  await app.close()
+  late.cancel()
+}
+
+async function drained(milliseconds: number, timers: Surroundings['timers'], now?: AbortSignal): Promise<void> {
+  if (milliseconds === 0 || now?.aborted === true) return
+  await new Promise<void>((resolve) => {
+    const timer = timers.after(milliseconds, resolve)
+    now?.addEventListener('abort', () => {
+      timer.cancel()
+      resolve()
+    })
+  })
+}
 
 /** What was opened, closed the other way round. */
 function createClosing() {

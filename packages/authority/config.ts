@@ -38,6 +38,8 @@ export interface Config {
   readonly trustedProxies: number
   /** A validator that was not seen for so long is forgotten. */
   readonly fleetMemorySeconds: number
+  /** A node that is told to stop says so and serves on for so long, until load balancers have left it out. */
+  readonly drainSeconds: number
   readonly logLevel: 'fatal' | 'error' | 'warn' | 'info' | 'debug' | 'silent'
   readonly settings: PolicySettings
 }
@@ -67,6 +69,7 @@ const SOURCES = [
   ['masterKeyFile', 'SIGNET_MASTER_KEY_FILE', 'master-key-file'],
   ['trustedProxies', 'SIGNET_TRUSTED_PROXIES', 'trusted-proxies'],
   ['fleetMemorySeconds', 'SIGNET_FLEET_MEMORY_SECONDS', 'fleet-memory-seconds'],
+  ['drainSeconds', 'SIGNET_DRAIN_SECONDS', 'drain-seconds'],
   ['logLevel', 'SIGNET_LOG_LEVEL', 'log-level'],
 ] as const
 
@@ -117,6 +120,7 @@ const schema = z.strictObject({
     .min(60)
     .max(30 * 86_400)
     .default(3600),
+  drainSeconds: z.coerce.number().int().min(0).max(300).default(0),
   logLevel: z.enum(['fatal', 'error', 'warn', 'info', 'debug', 'silent']).default('info'),
   /** Says in so many words that an issuer reached by plain http over a network is wanted. */
   insecureHttpIssuer: z.boolean().default(false),
@@ -193,6 +197,7 @@ function build(given: z.infer<typeof schema>): Config {
     region,
     trustedProxies: given.trustedProxies,
     fleetMemorySeconds: given.fleetMemorySeconds,
+    drainSeconds: given.drainSeconds,
     logLevel: given.logLevel,
     settings,
   }

@@ -26,6 +26,7 @@ const USAGE = `Usage: authority [serve] [flags]
   --master-key-file FILE   default DIR/master.key (SIGNET_MASTER_KEY_FILE, or the key itself in SIGNET_MASTER_KEY)
   --trusted-proxies N      proxies in front whose X-Forwarded-For is believed; default 0 (SIGNET_TRUSTED_PROXIES)
   --fleet-memory-seconds N how long validators that are gone are remembered; default 3600 (SIGNET_FLEET_MEMORY_SECONDS)
+  --drain-seconds N        told to stop, serve on for so long and say "not ready"; default 0 (SIGNET_DRAIN_SECONDS)
   --log-level LEVEL        debug, info, warn, error, fatal or silent; default info (SIGNET_LOG_LEVEL)
 `
 
@@ -49,6 +50,7 @@ async function main(argv: readonly string[]): Promise<number> {
       operations: flag,
       'master-key-file': flag,
       'trusted-proxies': flag,
+      'drain-seconds': flag,
       'fleet-memory-seconds': flag,
       'log-level': flag,
       help: { type: 'boolean', short: 'h' },
@@ -85,8 +87,10 @@ async function serve(config: Config): Promise<number> {
     `${JSON.stringify({ ready: true, issuer: config.issuer, port: authority.port, ...(setup ? { setup } : {}) })}\n`,
   )
   const signal = await stopped
-  log.info({ signal }, 'stopping')
-  await authority.close()
+  log.info({ signal, drainSeconds: config.drainSeconds }, 'stopping')
+  const now = new AbortController()
+  for (const again of ['SIGTERM', 'SIGINT'] as const) process.once(again, () => now.abort()) // A second one: without the wait.
+  await authority.close(now.signal)
   return 0
 }
 

@@ -125,6 +125,9 @@ export type KnownClients = Recent<ClientRecord | undefined>
 /** Half of what minting may rest on: the other half is left for the request itself. */
 export const knowledgeMs = (settings: PolicySettings): number => settings.mintStalenessMilliseconds / 2
 
+/** While the store is away a client is still known for so long: introspection goes on, as long as revocations are known too. */
+const STALE_MS = 30_000
+
 /** Clients as the store knew them a moment ago; at most 10 000 at once. */
 export function createKnownClients(parts: {
   store: Pick<Store, 'clients'>
@@ -133,6 +136,7 @@ export function createKnownClients(parts: {
 }): KnownClients {
   return createRecent((id) => parts.store.clients.find(id as ClientId), {
     maxAgeMs: knowledgeMs(parts.settings),
+    staleMs: STALE_MS,
     capacity: 10_000,
     clock: parts.clock,
   })

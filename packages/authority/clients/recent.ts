@@ -1,4 +1,5 @@
 /** What the store said a moment ago: a small cache whose answers say how old they are, so that minting can be refused on old knowledge. */
+import { Fault } from '@signet/kernel/errors.ts'
 import type { Clock } from '@signet/kernel/surroundings.ts'
 
 /** A point in time on both clocks: one stops in a suspended machine, the other jumps. */
@@ -27,13 +28,13 @@ export interface Recent<V> {
 
 /**
  * Remembers answers for `maxAgeMs`, "there is none" too: an unknown key must not be told from a known one by the time it takes.
- * One read in flight per key. Holds at most `capacity` answers.
+ * A fault of the store's is answered with what is at most `staleMs` old, if there is. One read in flight per key. Holds at most `capacity` answers.
  */
 export function createRecent<V>(
   load: (key: string) => Promise<V>,
-  bounds: { maxAgeMs: number; capacity: number; clock: Clock },
+  bounds: { maxAgeMs: number; staleMs?: number; capacity: number; clock: Clock },
 ): Recent<V> {
-  const { maxAgeMs, capacity, clock } = bounds
+  const { maxAgeMs, staleMs = maxAgeMs, capacity, clock } = bounds
   let young = new Map<string, Known<V>>()
   let old = new Map<string, Known<V>>()
   const flights = new Map<string, Promise<Known<V>>>()
@@ -64,7 +65,13 @@ export function createRecent<V>(
     find(key) {
       const known = young.get(key) ?? old.get(key)
       if (known !== undefined && ageMs(clock, known.at) <= maxAgeMs) return known
-      return flights.get(key) ?? takeOff(key)
+      const flight = flights.get(key) ?? takeOff(key)
+      // While the store is away an answer that says how old it is serves those who can bear it; minting can't.
+      if (known === undefined || ageMs(clock, known.at) > staleMs) return flight
+      return flight.catch((error: unknown) => {
+        if (error instanceof Fault) return known
+        throw error
+      })
     },
     forget(key) {
       young.delete(key)

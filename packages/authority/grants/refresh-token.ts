@@ -43,7 +43,7 @@ export interface RefreshParts extends GrantParts {
   readonly triggers: Pick<Triggers, 'refreshReuse'>
   readonly retirement: Pick<Retirement, 'retirePrior'>
   /** Takes one refresh from the budget of a family: 0, or the milliseconds until there is one (ISS-22). */
-  readonly pace: (family: FamilyId) => number
+  readonly pace: (family: FamilyId) => number | Promise<number>
   /** Counts how a refresh ended. */
   readonly refreshed: (outcome: 'rotated' | 'repeated' | 'refused' | 'reuse') => void
 }
@@ -59,7 +59,7 @@ export async function refreshToken(request: RefreshRequest, caller: Caller, part
     const standing = await store.families.find(presented.family)
     parts.registry.assertMayMint() // By a clock that is off, grace and life would be over for people who did nothing wrong.
     const ruling = await judge(standing, presented, issuer, caller, parts)
-    if (round === 0 && ruling.kind !== 'refuse') keepPace(ruling.family, parts)
+    if (round === 0 && ruling.kind !== 'refuse') await keepPace(ruling.family, parts)
     switch (ruling.kind) {
       case 'refuse':
         refreshed('refused')
@@ -138,8 +138,8 @@ async function judge(
   return judgeRefresh(standing, presented, tag, asker, settings)
 }
 
-function keepPace(family: FamilyRecord, { pace }: RefreshParts): void {
-  const waitMs = pace(family.id)
+async function keepPace(family: FamilyRecord, { pace }: RefreshParts): Promise<void> {
+  const waitMs = await pace(family.id)
   if (waitMs > 0) throw refuse('slow_down', 'family_rate', {}, Math.ceil(waitMs / 1000))
 }
 

@@ -1,25 +1,30 @@
 /**
- * How often somebody may ask one node (ISS-22). GCRA: one number per asker, the time at which its budget is whole again. Kept in
+ * How often somebody may ask one node (ISS-22); shared-rate-limit.ts makes it all nodes. GCRA: one number per asker, the time at which its budget is whole again. Kept in
  * memory and bounded, so a flood under many names costs memory up to the bound and nobody else's budget.
  */
 import { refusal } from '@signet/kernel/errors.ts'
 import type { Clock } from '@signet/kernel/surroundings.ts'
 
-interface Rate {
+export interface Rate {
   readonly perSecond: number
   /** Requests that may come at once. */
   readonly burst: number
 }
 
+/** One whose budget is this node's alone answers at once. */
+export interface OwnRateLimit extends RateLimit {
+  take(key: string): number
+}
+
 export interface RateLimit {
   /** Takes one request from the budget of `key`: 0, or the milliseconds until there is one to take. Nothing is taken then. */
-  take(key: string): number
+  take(key: string): number | Promise<number>
 }
 
 /** Askers remembered at once, per limit. An asker that was forgotten starts with a whole budget. */
 const CAPACITY = 100_000
 
-export function createRateLimit(rate: Rate, clock: Clock, capacity = CAPACITY): RateLimit {
+export function createRateLimit(rate: Rate, clock: Clock, capacity = CAPACITY): OwnRateLimit {
   const intervalMs = 1000 / rate.perSecond
   const toleranceMs = intervalMs * (rate.burst - 1)
   // Two generations instead of a list in order of use: who asks moves to the young one, and when that is full the old one is dropped.
@@ -42,8 +47,8 @@ export function createRateLimit(rate: Rate, clock: Clock, capacity = CAPACITY): 
 }
 
 /** Refuses with `slow_down` when the budget is spent. */
-export function takeOrRefuse(limit: RateLimit, key: string, reason: string): void {
-  const waitMs = limit.take(key)
+export async function takeOrRefuse(limit: RateLimit, key: string, reason: string): Promise<void> {
+  const waitMs = await limit.take(key)
   if (waitMs > 0) throw refusal('slow_down', reason, Math.ceil(waitMs / 1000))
 }
 

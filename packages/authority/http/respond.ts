@@ -51,6 +51,7 @@ export type DoorReason =
   | 'proof_replayed'
   | 'client_rate'
   | 'address_rate'
+  | 'interaction_rate'
 
 type Reason =
   | AdminReason
@@ -205,6 +206,7 @@ const REASONS: Readonly<Record<Reason, Told>> = {
   proof_replayed: { description: 'The DPoP proof has been used before.' },
   client_rate: {},
   address_rate: {},
+  interaction_rate: {},
 
   client_authentication_failed: {},
   assertion_expired: { description: 'The client assertion has expired.', action: 'retry' },

@@ -25,7 +25,10 @@ import { isRegisteredRedirect, withParameters } from './redirect-uri.ts'
 import { nextIdle, type SignedIn } from './session.ts'
 import type { Visitor } from './visitor.ts'
 
-type Parts = Pick<SigninParts, 'store' | 'settings' | 'issuer' | 'clock' | 'chance' | 'sha256' | 'keys' | 'grants'>
+type Parts = Pick<
+  SigninParts,
+  'store' | 'settings' | 'issuer' | 'clock' | 'chance' | 'sha256' | 'keys' | 'grants' | 'admitInteraction'
+>
 
 /** What the browser is to be shown, or where to be sent, next. */
 export type Next =
@@ -69,6 +72,7 @@ export async function beginAuthorization(parameters: AuthorizationParameters, vi
     // The session ended this very moment; whoever is there signs in again.
   }
   const undertaking = { kind: 'authorize' as const, request }
+  await parts.admitInteraction()
   const { handle, record } = beginInteraction(undertaking, visitor.browser, parts, parts.clock.now())
   await parts.store.transact((tx) => tx.interactions.create(record))
   if (step.kind === 'consent') return { ...step, handle, client: recipient.client, request }

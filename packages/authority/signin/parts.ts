@@ -23,6 +23,8 @@ export interface SigninParts {
   readonly grants: Grants
   readonly revoker: Pick<Revoker, 'within'>
   readonly triggers: Pick<Triggers, 'credentialChanged' | 'signedOut' | 'deviceLost'>
+  /** Before an interaction is written: refuses (`slow_down`) when there are too many of them, whoever asks. */
+  readonly admitInteraction: () => Promise<void>
   /** For the metric: `succeeded`, or why not. */
   readonly signedIn: (outcome: string) => void
 }

@@ -586,8 +586,14 @@ export interface ReplayTransitions {
   remember(key: Uint8Array, expiresAt: number): Promise<boolean>
 }
 export interface ThrottleTransitions {
-  /** GCRA: one of `burst` tokens that come back one per `intervalMs`. Says when to try again if there is none. */
-  take(key: Uint8Array, limit: { intervalMs: number; burst: number }): Promise<{ allowed: boolean; retryAfterMs: number }>
+  /**
+   * GCRA: one of `burst` tokens that come back one per `intervalMs`, or `count` of them, all or none. Says when to try again if
+   * there are not so many.
+   */
+  take(
+    key: Uint8Array,
+    limit: { intervalMs: number; burst: number; count?: number },
+  ): Promise<{ allowed: boolean; retryAfterMs: number }>
   clear(key: Uint8Array): Promise<void>
 }
 export interface IdempotencyTransitions {

@@ -23,6 +23,7 @@ interface ServeFlags {
   readonly masterKeyFile?: string
   readonly trustedProxies?: string
   readonly fleetMemorySeconds?: string
+  readonly drainSeconds?: string
   readonly logLevel?: string
 }
 
@@ -41,6 +42,7 @@ const FLAGS = {
   operations: flag.optional('Health details and metrics; default off (SIGNET_OPERATIONS)', 'HOST:PORT'),
   masterKeyFile: flag.optional('Default DIR/master.key (SIGNET_MASTER_KEY_FILE)', 'FILE'),
   trustedProxies: flag.optional('Proxies in front whose X-Forwarded-For is believed; default 0', 'N'),
+  drainSeconds: flag.optional('Told to stop, serve on for so long and say "not ready"; default 0', 'SECONDS'),
   fleetMemorySeconds: flag.optional('How long validators that are gone are remembered; default 3600', 'SECONDS'),
   logLevel: flag.optional('debug, info, warn, error, fatal or silent; default info', 'LEVEL'),
 } as const
@@ -106,6 +108,7 @@ function passedOn(flags: ServeFlags): string[] {
     masterKeyFile: 'master-key-file',
     trustedProxies: 'trusted-proxies',
     fleetMemorySeconds: 'fleet-memory-seconds',
+    drainSeconds: 'drain-seconds',
     logLevel: 'log-level',
   }
   return (Object.keys(names) as (keyof ServeFlags)[]).flatMap((name) => {

@@ -11,13 +11,14 @@ import {
 import type { PolicySettings } from '../../policy/settings.ts'
 import { openToClient } from '../cors.ts'
 import { type Form, formOf } from '../form.ts'
-import { addressKey, createRateLimit, type RateLimit, takeOrRefuse } from '../rate-limit.ts'
+import { addressKey, createRateLimit, type OwnRateLimit, type Rate, type RateLimit, takeOrRefuse } from '../rate-limit.ts'
+import { createSharedRateLimit, type TakeShared } from '../shared-rate-limit.ts'
 import { readCredentials } from './credentials.ts'
 import type { Step } from './step.ts'
 import type { Vouching } from './vouching.ts'
 
 /**
- * Budgets of one node. A client that proves itself has one of its own, so no flood from elsewhere can spend it. A public client proves
+ * Budgets, of all nodes together where they share a store. A client that proves itself has one of its own, so no flood from elsewhere can spend it. A public client proves
  * nothing, so each address has one for it. Who proves nothing at all spends his address's.
  */
 interface Limits {
@@ -26,16 +27,19 @@ interface Limits {
   readonly stranger: RateLimit
   /** Refreshes of one family. */
   readonly family: RateLimit
-  /** Refusals that are recorded, for one address and for all together. */
-  readonly record: RateLimit
+  /** Refusals that are recorded, for one address and for all together, by this node. */
+  readonly record: OwnRateLimit
 }
 
-export function createLimits(settings: PolicySettings, clock: Clock): Limits {
+/** `shared` takes from the budget `name` of all nodes; undefined where there is one node. */
+export function createLimits(settings: PolicySettings, clock: Clock, shared?: (name: string, rate: Rate) => TakeShared): Limits {
+  const limit = (name: string, rate: Rate): RateLimit =>
+    shared === undefined ? createRateLimit(rate, clock) : createSharedRateLimit(rate, clock, shared(name, rate))
   return {
-    client: createRateLimit(settings.clientRate, clock),
-    publicClient: createRateLimit(settings.addressRate, clock),
-    stranger: createRateLimit(settings.addressRate, clock),
-    family: createRateLimit(settings.familyRate, clock),
+    client: limit('client', settings.clientRate),
+    publicClient: limit('publicClient', settings.addressRate),
+    stranger: limit('stranger', settings.addressRate),
+    family: limit('family', settings.familyRate),
     record: recordLimit(clock),
   }
 }
@@ -44,7 +48,7 @@ export function createLimits(settings: PolicySettings, clock: Clock): Limits {
 const RECORD_RATE = { perSecond: 20, burst: 2000 }
 const RECORD_RATE_OF_ADDRESS = { perSecond: 2, burst: 200 }
 
-function recordLimit(clock: Clock): RateLimit {
+function recordLimit(clock: Clock): OwnRateLimit {
   const ofAll = createRateLimit(RECORD_RATE, clock)
   const ofAddress = createRateLimit(RECORD_RATE_OF_ADDRESS, clock)
   return { take: (address) => ofAddress.take(address) || ofAll.take('all') }
@@ -67,14 +71,14 @@ export async function callerOf(
   const address = addressKey(request.ip)
   const form = formOf(request)
   await step()
-  const client = await identify(request, form, parts).catch((error: unknown) => {
-    if (error instanceof Refusal) takeOrRefuse(limits.stranger, address, 'address_rate')
+  const client = await identify(request, form, parts).catch(async (error: unknown) => {
+    if (error instanceof Refusal) await takeOrRefuse(limits.stranger, address, 'address_rate')
     throw error
   })
   const { record } = client
   openToClient(request, reply, record)
-  if (record.authMethod === 'none') takeOrRefuse(limits.publicClient, `${record.id} ${address}`, 'client_rate')
-  else takeOrRefuse(limits.client, record.id, 'client_rate')
+  if (record.authMethod === 'none') await takeOrRefuse(limits.publicClient, `${record.id} ${address}`, 'client_rate')
+  else await takeOrRefuse(limits.client, record.id, 'client_rate')
   return { form, client }
 }
 

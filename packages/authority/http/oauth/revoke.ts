@@ -29,7 +29,7 @@ export function revokeRoutes(app: FastifyInstance, parts: RevokeParts): void {
 
   // To have the token is proof enough to end it. The answer is always the same, so that nothing can be learned by asking.
   app.post('/leaks', async (request, reply) => {
-    takeOrRefuse(parts.limits.stranger, addressKey(request.ip), 'address_rate')
+    await takeOrRefuse(parts.limits.stranger, addressKey(request.ip), 'address_rate')
     const form = formOf(request)
     const token = form.need('token')
     const answer = await parts.elsewhere?.('/leaks', token, form, request)

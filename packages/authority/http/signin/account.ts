@@ -204,6 +204,7 @@ async function signInFirst(
 }
 
 async function begin(undertaking: Undertaking, visitor: Visitor, parts: SigninParts): Promise<string> {
+  await parts.admitInteraction()
   const { handle, record } = beginInteraction(undertaking, visitor.browser, parts, parts.clock.now())
   await parts.store.transact((tx) => tx.interactions.create(record))
   return handle

@@ -40,9 +40,10 @@ const nowAt = (work: Work): number => Math.floor(work.nowMs / 1000)
 export function throttleTransitions(work: Work): ThrottleTransitions {
   return {
     async take(key, limit) {
-      const interval = Math.max(1, Math.ceil(limit.intervalMs))
+      const each = Math.max(1, Math.ceil(limit.intervalMs))
+      const interval = each * (limit.count ?? 1)
       // GCRA: `tat` is when the bucket is full again. A token may be taken while that lies at most a burst ahead.
-      const values: Value[] = [key, work.nowMs, interval, interval * Math.max(1, Math.floor(limit.burst))]
+      const values: Value[] = [key, work.nowMs, interval, each * Math.max(1, Math.floor(limit.burst))]
       const larger = work.dialect.larger
       const rows = await work.writeRows(
         `insert into throttle (key, tat_ms) values ($1, cast($2 as bigint) + cast($3 as bigint))

@@ -1,0 +1,194 @@
+/** Three nodes on one PostgreSQL behind a load balancer that knows no sessions: what one began another goes on with, and what is used up is used up. */
+import assert from 'node:assert/strict'
+import { after, before, describe, it } from 'node:test'
+import { createDpopKey } from '@signet/testkit/dpop.ts'
+import { Browser, createWorld, grant, unavailable, type World } from './world.ts'
+
+const RATE = { perSecond: 4, burst: 64 }
+const NODES = 3
+
+describe('a cluster', { skip: (await unavailable('postgres')) ?? false }, () => {
+  let world: World
+  let job: { id: string; client_secret?: string | undefined }
+  before(async () => {
+    world = await createWorld({ engine: 'postgres', nodes: NODES, settings: { drainSeconds: 2 } })
+    await world.resource()
+    job = await world.client({
+      platform: 'service',
+      grant_types: ['client_credentials'],
+      redirect_uris: [],
+      scopes: ['notes:read'],
+    })
+  })
+  after(() => world.close())
+
+  it('lets a sign-in begun on one node be finished on others, and its code be redeemed and refreshed anywhere', async () => {
+    const shop = await world.client()
+    const before = [...world.balancer.served]
+    for (let n = 0; n < 4; n++) {
+      const tokens = await grant(world, new Browser(), shop, await world.person())
+      let { refresh_token } = tokens
+      for (let round = 0; round < NODES; round++) {
+        const { status, body } = await world.token(shop, { grant_type: 'refresh_token', refresh_token: refresh_token as string })
+        assert.equal(status, 200, JSON.stringify(body))
+        refresh_token = body.refresh_token
+      }
+    }
+    assert.ok(
+      world.balancer.served.every((count, n) => count > (before[n] ?? 0)),
+      `served ${world.balancer.served}`,
+    )
+  })
+
+  it('takes a DPoP nonce of another node, and no proof twice', async () => {
+    const bound = await world.client({
+      platform: 'service',
+      grant_types: ['client_credentials'],
+      redirect_uris: [],
+      scopes: ['notes:read'],
+      dpop_bound: true,
+    })
+    const key = createDpopKey()
+    const ask = async (node: number, proof: string) => {
+      world.balancer.only = node
+      const response = await fetch(`${world.issuer}/token`, {
+        method: 'POST',
+        headers: {
+          dpop: proof,
+          authorization: `Basic ${Buffer.from(`${bound.id}:${encodeURIComponent(bound.client_secret as string)}`).toString('base64')}`,
+        },
+        body: new URLSearchParams({ grant_type: 'client_credentials' }),
+      })
+      world.balancer.only = undefined
+      return {
+        status: response.status,
+        nonce: response.headers.get('dpop-nonce'),
+        body: (await response.json()) as Record<string, unknown>,
+      }
+    }
+    const url = `${world.issuer}/token`
+    const first = await ask(0, key.proof({ url }))
+    assert.equal(first.body.error, 'use_dpop_nonce')
+    const proof = key.proof({ url, nonce: first.nonce as string })
+    assert.equal((await ask(1, proof)).status, 200, 'a nonce of node 0 is not taken by node 1')
+    for (const node of [0, 1, 2]) {
+      const again = await ask(node, proof)
+      assert.deepEqual([again.status, again.body.reason], [400, 'proof_replayed'], `node ${node}`)
+    }
+  })
+
+  it('counts wrong passwords together', async () => {
+    const shop = await world.client()
+    const person = await world.person()
+    for (let n = 0; n < 5; n++) await assert.rejects(grant(world, new Browser(), shop, { ...person, password: `wrong ${n}` }))
+    // The budget of this account on this network is spent on every node: the right password does not help either.
+    for (let node = 0; node < NODES; node++) {
+      world.balancer.only = node
+      await assert.rejects(grant(world, new Browser(), shop, person), `node ${node} lets it try again`)
+    }
+    world.balancer.only = undefined
+  })
+
+  it('loses no request when a node is told to stop', async () => {
+    const flow = startFlow()
+    await flow.pass(100)
+    const stopped = world.nodes[1]?.stop()
+    await until(() => world.balancer.ready[1] === false)
+    const served = world.balancer.served[1] as number
+    await flow.pass(50)
+    await stopped
+    await flow.pass(100)
+    const { failed, answered } = await flow.end()
+    assert.deepEqual(failed, [], `of ${answered}`)
+    assert.ok((world.balancer.served[1] as number) <= served + 4, 'it got requests although it was not ready')
+    await world.nodes[1]?.start()
+    await until(() => world.balancer.ready[1] === true)
+  })
+
+  it('errs for less than two seconds when a node dies', async () => {
+    const flow = startFlow()
+    await flow.pass(50)
+    await world.nodes[2]?.kill()
+    await until(() => world.balancer.ready[2] === false)
+    await flow.pass(100)
+    const { failed } = await flow.end()
+    const lastMs = failed.at(-1)?.atMs ?? 0
+    const firstMs = failed.at(0)?.atMs ?? 0
+    process.stdout.write(`# node killed: ${failed.length} requests failed within ${(lastMs - firstMs).toFixed(0)} ms\n`)
+    assert.ok(lastMs - firstMs < 2000)
+    assert.ok(failed.every(({ error }) => error !== 'invalid_grant' && error !== 'invalid_client'))
+    await world.nodes[2]?.start()
+    await until(() => world.balancer.ready[2] === true)
+  })
+
+  /** One client that gets tokens over and over, four at a time. */
+  function startFlow() {
+    const failed: { atMs: number; error: string }[] = []
+    let answered = 0
+    let going = true
+    const runs = Array.from({ length: 4 }, async () => {
+      while (going) {
+        try {
+          const { status, body } = await world.token(job, { grant_type: 'client_credentials' })
+          if (status !== 200) failed.push({ atMs: performance.now(), error: body.error ?? String(status) })
+        } catch (error) {
+          failed.push({ atMs: performance.now(), error: String(error) })
+        }
+        answered++
+      }
+    })
+    return {
+      pass: (count: number) =>
+        until(
+          (
+            (from) => () =>
+              answered >= from + count
+          )(answered),
+        ),
+      async end() {
+        going = false
+        await Promise.all(runs)
+        return { failed, answered }
+      },
+    }
+  }
+})
+
+describe('a rate limit of a cluster', { skip: (await unavailable('postgres')) ?? false }, () => {
+  it('holds for all nodes together, and spares who stays under it', async () => {
+    const world = await createWorld({ engine: 'postgres', nodes: NODES, policy: { clientRate: RATE } })
+    try {
+      await world.resource()
+      const own = { platform: 'service', grant_types: ['client_credentials'], redirect_uris: [], scopes: ['notes:read'] }
+      const [greedy, modest] = [await world.client(own), await world.client(own)]
+      const began = performance.now()
+      let granted = 0
+      let spared = 0
+      for (let round = 0; round < 20; round++) {
+        const flood = Array.from({ length: 30 }, () => world.token(greedy, { grant_type: 'client_credentials' }))
+        if (round % 2 === 0) spared += (await world.token(modest, { grant_type: 'client_credentials' })).status === 200 ? 1 : 0
+        for (const { status, body, headers } of await Promise.all(flood)) {
+          if (status === 200) granted++
+          else assert.deepEqual([status, body.reason, Number(headers.get('retry-after')) > 0], [429, 'client_rate', true])
+        }
+      }
+      const seconds = (performance.now() - began) / 1000
+      const most = RATE.burst + RATE.perSecond * (seconds + 1) + NODES * (RATE.burst / 16)
+      process.stdout.write(
+        `# ${granted} of 600 granted in ${seconds.toFixed(1)} s by ${NODES} nodes, at most ${most.toFixed(0)}\n`,
+      )
+      assert.ok(granted <= most && granted >= RATE.burst, String(granted))
+      assert.equal(spared, 10)
+    } finally {
+      await world.close()
+    }
+  })
+})
+
+async function until(condition: () => boolean): Promise<void> {
+  const began = performance.now()
+  while (!condition()) {
+    if (performance.now() - began > 30_000) throw new Error('it did not come to pass in 30 s')
+    await new Promise((resolve) => setTimeout(resolve, 5))
+  }
+}
