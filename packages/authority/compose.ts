@@ -328,6 +328,8 @@ export async function assemble(foundation: Foundation) {
       sequence: () => registry.position?.seq ?? 0,
       storeQueue: async () => (await store.health()).queued,
       batches: () => store.batches.count(),
+      checks,
+      clockOffsetMs: () => registry.clockOffsetMs(),
       keyAgeSeconds: () => epochSeconds(clock.now()) - (activeSince(keys) ?? 0),
     })
     return { app, keys, regions, mint, registry, revoker, triggers, hub, validator, health, drain, close: closing.run }

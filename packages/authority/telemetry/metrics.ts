@@ -49,6 +49,25 @@ export interface Gauges {
   keyAgeSeconds(): number
   /** Batches by state. */
   batches(): Promise<Readonly<Record<string, number>>>
+  /** What readiness is judged by. */
+  checks(): Promise<readonly { readonly name: string; readonly state: string }[]>
+  /** This node's clock minus the store's; undefined until it was measured. */
+  clockOffsetMs(): number | undefined
+}
+
+/** Somebody on call looks at the others while the store, say, answers nobody. */
+const READ_WITHIN_MS = 1000
+
+async function readable<T>(read: () => T | Promise<T>): Promise<T | undefined> {
+  const late = Promise.withResolvers<undefined>()
+  const timer = setTimeout(() => late.resolve(undefined), READ_WITHIN_MS)
+  try {
+    return await Promise.race([read(), late.promise])
+  } catch {
+    return undefined
+  } finally {
+    clearTimeout(timer)
+  }
 }
 
 const FAST = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5]
@@ -162,7 +181,7 @@ export function createMetrics(): Telemetry & { readonly registry: Registry; bind
           help,
           registers,
           async collect() {
-            this.set(await read())
+            this.set((await readable(read)) ?? Number.NaN)
           },
         })
       }
@@ -188,9 +207,25 @@ export function createMetrics(): Telemetry & { readonly registry: Registry; bind
         labelNames: ['state'],
         registers,
         async collect() {
-          for (const [state, count] of Object.entries(await gauges.batches())) this.set({ state }, count)
+          for (const [state, count] of Object.entries((await readable(gauges.batches)) ?? {})) this.set({ state }, count)
         },
       })
+      new Gauge({
+        name: 'signet_check_failed',
+        help: 'Whether this check of readiness fails: 1 or 0.',
+        labelNames: ['check'],
+        registers,
+        async collect() {
+          const found = (await readable(gauges.checks)) ?? [{ name: 'checks', state: 'failed' }]
+          this.reset()
+          for (const { name, state } of found) this.set({ check: name }, state === 'failed' ? 1 : 0)
+        },
+      })
+      gauge(
+        'signet_clock_offset_seconds',
+        "This node's clock minus the store's.",
+        () => (gauges.clockOffsetMs() ?? Number.NaN) / 1000,
+      )
       gauge('signet_feed_readers', 'Readers on the feed of this node.', gauges.feedReaders)
       gauge('signet_staleness_seconds', "Age of this node's own knowledge of revocations.", () => gauges.stalenessMs() / 1000)
       gauge('signet_registry_entries', 'Revocations held in memory.', gauges.registryEntries)
