@@ -16,6 +16,7 @@ import { batch } from './commands/batch.ts'
 import { client } from './commands/client.ts'
 import { complete, completion } from './commands/completion.ts'
 import { doctor } from './commands/doctor.ts'
+import { drill } from './commands/drill.ts'
 import { feed } from './commands/feed.ts'
 import { fleet } from './commands/fleet.ts'
 import { keys } from './commands/keys.ts'
@@ -62,6 +63,7 @@ With --json results are JSON on standard output, and errors JSON on standard err
     backup,
     restore,
     doctor,
+    drill,
     completion,
     __complete: complete,
   },

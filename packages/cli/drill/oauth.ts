@@ -1,0 +1,75 @@
+/** As much of an OAuth client as drills need. */
+import { createHash, randomBytes } from 'node:crypto'
+import type { Browser } from '../start/browser.ts'
+
+export interface DrillClient {
+  readonly id: string
+  readonly secret: string
+  readonly resource: string
+}
+export interface Answer {
+  /** 0: no answer. */
+  readonly status: number
+  readonly retryAfter: boolean
+  readonly body: {
+    readonly access_token?: string
+    readonly refresh_token?: string
+    readonly error?: string
+    readonly active?: boolean
+  }
+}
+
+/** Nobody listens there: the code is read from the address. */
+export const REDIRECT = 'http://127.0.0.1:9/callback'
+
+export function asClient(issuer: string, { id, secret }: Pick<DrillClient, 'id' | 'secret'>) {
+  return async (path: string, form: Readonly<Record<string, string>>): Promise<Answer> => {
+    try {
+      const answer = await fetch(issuer + path, {
+        method: 'POST',
+        headers: { authorization: `Basic ${Buffer.from(`${id}:${secret}`).toString('base64')}` },
+        body: new URLSearchParams(form),
+        signal: AbortSignal.timeout(5000),
+      })
+      return {
+        status: answer.status,
+        retryAfter: answer.headers.has('retry-after'),
+        body: (await answer.json()) as Answer['body'],
+      }
+    } catch {
+      return { status: 0, retryAfter: false, body: {} }
+    }
+  }
+}
+
+/** Signs in by password and redeems the code. */
+export async function authorize(
+  browser: Browser,
+  issuer: string,
+  client: DrillClient,
+  person: { username: string; password: string },
+): Promise<Answer> {
+  const verifier = randomBytes(32).toString('base64url')
+  const url = new URL('/authorize', issuer)
+  url.search = new URLSearchParams({
+    client_id: client.id,
+    redirect_uri: REDIRECT,
+    response_type: 'code',
+    scope: 'notes:read',
+    state: 's',
+    code_challenge: createHash('sha256').update(verifier).digest('base64url'),
+    code_challenge_method: 'S256',
+  }).toString()
+  browser.stopAt = REDIRECT
+  await browser.open(url.href)
+  for (let pages = 0; pages < 3 && !browser.url.startsWith(REDIRECT); pages++) {
+    await browser.submit({ username: person.username, password: person.password })
+  }
+  const code = new URL(browser.url).searchParams.get('code') ?? ''
+  return asClient(issuer, client)('/token', {
+    grant_type: 'authorization_code',
+    code,
+    redirect_uri: REDIRECT,
+    code_verifier: verifier,
+  })
+}

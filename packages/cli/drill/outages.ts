@@ -1,0 +1,193 @@
+/** Drills about parts that are gone for a while, and about a store that goes back. */
+import { execFile } from 'node:child_process'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { promisify } from 'node:util'
+import type { Drill, Run } from './drill.ts'
+import type { Answer } from './oauth.ts'
+import { openScratch, type Scratch } from './scratch.ts'
+
+/** Without the bus the log is polled. */
+const POLLED_WITHIN_MS = 2000
+const BACK_WITHIN_MS = 10_000
+const REFUSED_WITHIN_MS = 5000
+
+export const busLoss: Drill = {
+  name: 'bus-loss',
+  brief: 'The bus is gone: nothing may be lost, and nobody may see an error',
+  does: [
+    'starts two nodes on your PostgreSQL and NATS, and a service that follows one of them',
+    'takes a token back at the other node, and waits until the service refuses it',
+    'cuts both nodes off from NATS and does the same again',
+    'lets them back and does the same again; all the while tokens are issued, and no request may fail',
+  ],
+  needs: { database: 'an empty PostgreSQL database for it', bus: 'a NATS server' },
+  async scratch(run, options) {
+    const world = await openScratch({ ...options, nodes: 2, gated: 'bus' })
+    try {
+      const issuing = steady(world)
+      await takenBack(run, world, 'with the bus', REFUSED_WITHIN_MS)
+      world.gate.cut()
+      for (const time of ['first', 'second', 'third']) {
+        await takenBack(run, world, `without the bus, ${time} time`, POLLED_WITHIN_MS)
+      }
+      world.gate.heal()
+      await takenBack(run, world, 'when the bus is back', REFUSED_WITHIN_MS)
+      const { asked, failed } = await issuing.stop()
+      run.check(`${asked} tokens were issued all the while, ${failed} requests failed`, failed === 0 && asked > 0)
+    } finally {
+      await world.close()
+    }
+  },
+}
+
+/** At the node that the service does not follow. */
+async function takenBack(run: Run, world: Scratch, when: string, withinMs: number): Promise<void> {
+  const token = (await world.credentials()).body.access_token as string
+  run.check(`the service takes a token, ${when}`, (await world.call(token)) === 200)
+  const { access_token } = await world.admin.accessToken('signet:revoke')
+  const answer = await fetch(`${world.other}/admin/v1/revocations`, {
+    method: 'POST',
+    headers: { authorization: `Bearer ${access_token}`, 'content-type': 'application/json' },
+    body: JSON.stringify({ target: { token }, reason: 'drill' }),
+  })
+  run.check(`the other node takes it back, ${when}`, answer.ok)
+  await run.until(`the service refuses it, ${when}`, withinMs, async () => (await world.call(token)) === 401)
+}
+
+/** Somebody who gets a token ten times a second. */
+function steady(world: Scratch) {
+  let stopping = false
+  let asked = 0
+  let failed = 0
+  const loop = (async () => {
+    while (!stopping) {
+      asked++
+      if ((await world.credentials()).status !== 200) failed++
+      await new Promise((resolve) => setTimeout(resolve, 100))
+    }
+  })()
+  return {
+    async stop() {
+      stopping = true
+      await loop
+      return { asked, failed }
+    },
+  }
+}
+
+export const storeFailover: Drill = {
+  name: 'store-failover',
+  brief: 'The store is gone, as during a failover: what goes on, what waits, and that nobody is told anything final',
+  does: [
+    'starts a node on your PostgreSQL, and a service; signs somebody in',
+    'cuts the node off from PostgreSQL for three seconds',
+    'checks meanwhile that the service still takes tokens, and that refreshing is answered by "try again", never by a final no',
+    'lets it back, and checks that the same refresh token works and that revoking works',
+  ],
+  needs: { database: 'an empty PostgreSQL database for it' },
+  async scratch(run, options) {
+    const world = await openScratch({ ...options, nodes: 1, gated: 'database' })
+    try {
+      const tokens = await world.signIn(await world.person())
+      const access = tokens.body.access_token as string
+      const refreshToken = tokens.body.refresh_token as string
+      run.check('the service takes the token', (await world.call(access)) === 200)
+      world.gate.cut()
+      const until = performance.now() + OUTAGE_MS
+      const answers: Answer[] = []
+      const calls: number[] = []
+      while (performance.now() < until) {
+        answers.push(await world.refresh(refreshToken))
+        calls.push(await world.call(access))
+        await new Promise((resolve) => setTimeout(resolve, 100))
+      }
+      const notNow = answers.filter(({ status, retryAfter }) => status === 503 && retryAfter)
+      run.check(`${answers.length} refreshes without the store: each was told to try again`, notNow.length === answers.length)
+      run.check(
+        `the service went on taking the token, ${calls.length} times`,
+        calls.every((status) => status === 200),
+      )
+      world.gate.heal()
+      await run.until(
+        'the same refresh token works again',
+        BACK_WITHIN_MS,
+        async () => (await world.refresh(refreshToken)).status === 200,
+      )
+      await run.timed('the token is taken back', () =>
+        world.admin.call('revoke', { body: { target: { token: access }, reason: 'drill', keep_grants: false } }),
+      )
+      await run.until('the service refuses it', REFUSED_WITHIN_MS, async () => (await world.call(access)) === 401)
+    } finally {
+      await world.close()
+    }
+  },
+}
+
+const OUTAGE_MS = 3000
+
+export const restoreWithoutResurrection: Drill = {
+  name: 'restore-without-resurrection',
+  brief: "Yesterday's backup is put back: nothing that was revoked since may come back to life",
+  does: [
+    'signs two people in, makes a backup, and takes the login of one of them back',
+    'stops the authority, puts the backup in its place, starts it again',
+    'checks that no token of before is worth anything, that of the other person neither',
+    'checks that both sign in again, that the service takes their new tokens, and that the audit record verifies',
+  ],
+  async scratch(run, { database }) {
+    const world = await openScratch({ database: 'sqlite', nodes: 1 })
+    run.check('the store is SQLite: PostgreSQL is restored with its own tools', database === 'sqlite')
+    try {
+      const people = [await world.person(), await world.person()]
+      const before = await Promise.all(people.map((person) => world.signIn(person)))
+      await run.timed('the backup is made', async () => {
+        for await (const _ of world.admin.stream('startBackup', { body: { name: 'drill' } })) {
+          // Until it is written.
+        }
+      })
+      const [revoked] = before as [Answer]
+      await world.admin.call('revoke', {
+        body: { target: { token: revoked.body.refresh_token as string }, reason: 'drill', keep_grants: false },
+      })
+      await world.stop()
+      await run.timed('the backup is put back', () => {
+        const authority = fileURLToPath(new URL('../../authority/main.ts', import.meta.url))
+        const backup = join(world.state, 'backups', 'drill.db')
+        return promisify(execFile)(process.execPath, [
+          authority,
+          'restore',
+          backup,
+          '--state',
+          world.state,
+          '--issuer',
+          world.issuer,
+        ])
+      })
+      await run.timed('the authority starts', () => world.start())
+      const refreshed = await Promise.all(before.map(({ body }) => world.refresh(body.refresh_token as string)))
+      run.check(
+        'no refresh token of before is worth anything',
+        refreshed.every(({ body }) => body.error === 'invalid_grant'),
+      )
+      const access = before.map(({ body }) => body.access_token as string)
+      await run.until('the service refuses every token of before', FOLLOWED_WITHIN_MS, async () =>
+        (await Promise.all(access.map(world.call))).every((status) => status === 401),
+      )
+      for (const person of people) {
+        const again = await world.signIn(person)
+        run.check('somebody signs in again', again.status === 200)
+        const fresh = again.body.access_token ?? ''
+        await run.until('the service takes the new token', FOLLOWED_WITHIN_MS, async () => (await world.call(fresh)) === 200)
+      }
+      let last: { kind?: string; sound?: boolean } = {}
+      for await (const line of world.admin.stream('verifyAudit')) last = line as typeof last
+      run.check('the audit record verifies', last.sound === true)
+    } finally {
+      await world.close()
+    }
+  },
+}
+
+/** A validator asks for new keys of the feed at most every ten seconds. */
+const FOLLOWED_WITHIN_MS = 20_000
