@@ -102,15 +102,10 @@ async function breakThings(janitor: Janitor): Promise<readonly RunResult[]> {
   return results
 }
 
-const runOne = (name: string, engine: Engine, janitor: Janitor): Promise<RunResult> =>
-  runFaults({
-    name,
-    faults: FAULTS.filter((fault) => fault.name === name),
-    engine,
-    rounds: Number(flags.rounds ?? ROUNDS),
-    validators: VALIDATORS,
-    janitor,
-  })
+function runOne(name: string, engine: Engine, janitor: Janitor): Promise<RunResult> {
+  const faults = FAULTS.filter((fault) => fault.name === name)
+  return runFaults({ name, faults, engine, rounds: Number(flags.rounds ?? ROUNDS), validators: VALIDATORS, janitor })
+}
 
 async function soakBoth(janitor: Janitor, withBus: number, without: number): Promise<readonly SoakResult[]> {
   const results: SoakResult[] = []
