@@ -234,9 +234,8 @@ export const FAULTS: readonly Fault[] = [
       const takenMs = world.time.nowMs
       const image = world.store.copy()
       if (image === undefined) return
-      const keys = await keysOf(world)
       await world.apps.delay(dice.between(500, 15_000))
-      if (world.isEnding || isYoungKeyLost(world, keys, takenMs)) return
+      if (world.isEnding) return
       world.history.tell(
         `the store is lost; a copy from ${((world.time.nowMs - takenMs) / 1000).toFixed(1)} s ago takes its place`,
       )
@@ -259,9 +258,8 @@ export const FAULTS: readonly Fault[] = [
       const takenMs = world.time.nowMs
       const image = world.store.copy()
       if (image === undefined) return
-      const keys = await keysOf(world)
       await world.apps.delay(dice.between(20, 2000))
-      if (world.isEnding || world.store.away || isYoungKeyLost(world, keys, takenMs)) return
+      if (world.isEnding || world.store.away) return
       world.history.tell(`the store fails; a standby that lags by ${(world.time.nowMs - takenMs).toFixed(0)} ms takes over`)
       world.store.away = true
       world.store.breakConnections()
@@ -293,14 +291,6 @@ export const FAULTS: readonly Fault[] = [
     },
   },
 ]
-
-const keysOf = async (world: World) => new Set<string>((await world.store.engine.keys.all()).map(({ id }) => id))
-
-/** A key that was made and taken back since the copy: nothing in the copy says so, and validators keep the JWKS for a while. */
-const isYoungKeyLost = (world: World, known: ReadonlySet<string>, takenMs: number): boolean =>
-  world.history.revocations.some(
-    ({ kind, id, ackMs = Number.POSITIVE_INFINITY }) => kind === 'key' && ackMs > takenMs && !known.has(id),
-  )
 
 type Stoppable = World['apps']
 

@@ -6,6 +6,7 @@
 import { guardMilliseconds } from '@signet/authority/policy/settings.ts'
 import type { FeedReader } from '@signet/authority/revocation/feed.ts'
 import { fault } from '@signet/kernel/errors.ts'
+import { EPOCH_HEADER } from '@signet/kernel/feed.ts'
 import type { Dice } from './dice.ts'
 import type { Machine } from './machine.ts'
 import type { Network } from './network.ts'
@@ -91,6 +92,12 @@ async function serve(url: URL, node: SimulatedNode | undefined, machine: Machine
   }
 }
 
+/** As discovery.ts says it. */
+const withEpoch = (answer: Answer, { keys, registry }: SimulatedNode): Answer => ({
+  ...answer,
+  headers: { ...answer.headers, [EPOCH_HEADER]: keys.isDoubted ? '-' : (registry.position?.epoch ?? '-') },
+})
+
 async function answer(url: URL, node: SimulatedNode): Promise<Answer> {
   const json = (value: unknown): Answer => ({
     status: 200,
@@ -101,7 +108,7 @@ async function answer(url: URL, node: SimulatedNode): Promise<Answer> {
     case '/.well-known/oauth-authorization-server':
       return json(metadata(node))
     case '/jwks':
-      return json(node.keys.jwks('token'))
+      return withEpoch(json(node.keys.jwks('token')), node)
     case '/feed/jwks':
       return json(node.keys.jwks('feed'))
     case '/feed/head': {

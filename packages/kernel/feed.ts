@@ -11,6 +11,8 @@ export const HEAD_TYPE = 'signet-head+jwt'
 export const SNAPSHOT_TYPE = 'signet-snapshot+jwt'
 /** `typ` of the signed key set, with which keys travel over relays. */
 export const KEYS_TYPE = 'signet-keys+jwt'
+/** With the JWKS: the epoch of the log that the answering node was in when it read its keys. */
+export const EPOCH_HEADER = 'signet-epoch'
 export const SNAPSHOT_MEDIA_TYPE = 'application/vnd.signet.snapshot'
 
 /** [key base64url, cutoff epoch milliseconds, drop-after epoch seconds] */

@@ -5,7 +5,7 @@ import { revocationKey } from '@signet/kernel/revocation.ts'
 import type { Verdict } from '@signet/kernel/verdict.ts'
 import { manualSurroundings } from '@signet/testkit/surroundings.ts'
 import { createValidator, type Validator, type ValidatorEvents, type ValidatorOptions } from './index.ts'
-import { startIssuer, type TestIssuer, until } from './issuer.testkit.ts'
+import { startIssuer, type TestIssuer, testKey, until } from './issuer.testkit.ts'
 import { sha256 } from './surroundings.ts'
 
 const PERMISSIONS = {
@@ -273,6 +273,21 @@ describe('a new epoch', () => {
     delete issuer.faults.snapshot
     await passUntil(() => ask('read') === 'allowed' && ask('write') === 'allowed', 'the undoing')
     assert.equal(validator.stats().position?.epoch, 'epoch-2')
+  })
+
+  test('takes the keys with it: what its key set does not list is believed no more, and one of another epoch does not count', async () => {
+    await begin()
+    assert.equal(ask('read'), 'allowed')
+    const before = issuer.asked['/jwks'] ?? 0
+    issuer.newEpoch([])
+    issuer.faults.keysEpoch = 'epoch-1' // The node that answers has not read its store again.
+    issuer.dropStreams()
+    await passUntil(() => (issuer.asked['/jwks'] ?? 0) >= before + 2, 'the keys were asked for')
+    assert.equal(validator.stats().position?.epoch, 'epoch-1')
+    issuer.jwks = [testKey('token-2')]
+    delete issuer.faults.keysEpoch
+    await passUntil(() => validator.stats().position?.epoch === 'epoch-2', 'epoch 2')
+    assert.equal(ask('read'), 'unknown_key')
   })
 
   test('is not believed from an old snapshot: only a probe of our own says which epoch is now', async () => {

@@ -33,6 +33,8 @@ export interface FeedParts {
   readonly surroundings: Surroundings
   readonly view: RevocationView
   readonly freshness: FreshnessProof
+  /** Reads the keys of tokens anew, as they are in this epoch. Rejects when that cannot be. */
+  keysIn(epoch: string): Promise<void>
   /** Tolerance between the authority's clock and ours, milliseconds. */
   readonly skewMs: number
   /** The tightest staleness bound, which probes must keep up with, milliseconds. */
@@ -281,6 +283,8 @@ export class FeedClient {
     const isOther = before !== undefined && snapshot.epoch !== before
     // Whoever kept an old snapshot could bring back what it did not contain yet: only a probe of our own says which epoch is now.
     if (isOther && snapshot.epoch !== this.presentEpoch) throw new Error('the snapshot is of an epoch that no probe has named')
+    // A store that went back in time has other keys than we know, and nothing in the new log names those it does not know.
+    if (isOther) await this.parts.keysIn(snapshot.epoch)
     const outcome = view.replace(snapshot, { nowMs: surroundings.clock.now(), guardMs: guardMs + skewMs })
     if (outcome === 'poisoned' || outcome === 'full') throw new Error(`the feed sent a snapshot that was refused: ${outcome}`)
     if (before !== undefined && before !== snapshot.epoch) this.leave(before)

@@ -72,6 +72,8 @@ export interface TestIssuer {
     skipNextBatch?: boolean
     snapshot?: 'wrong digest' | 'short' | Uint8Array
     jwks?: unknown
+    /** Its keys are of another epoch than its log. */
+    keysEpoch?: string
     delayMs?: number
   }
   /** How often each path was asked for. */
@@ -204,7 +206,11 @@ export async function startIssuer(options: { path?: string; port?: number } = {}
     if (self.faults.status !== undefined) return void response.writeHead(self.faults.status, { location: '/feed/head' }).end('{}')
     const json = (value: unknown): void => {
       response
-        .writeHead(200, { 'content-type': 'application/json', 'cache-control': self.cacheControl })
+        .writeHead(200, {
+          'content-type': 'application/json',
+          'cache-control': self.cacheControl,
+          'signet-epoch': self.faults.keysEpoch ?? self.epoch,
+        })
         .end(JSON.stringify(value))
     }
     if (path === `/.well-known/oauth-authorization-server${options.path ?? ''}`) return json(metadata())

@@ -3,6 +3,8 @@
  * is not in it, but not more often than a cooldown allows. When the issuer cannot be asked, the keys known so far go on being
  * good: what must die dies by revocation.
  */
+
+import { EPOCH_HEADER } from '@signet/kernel/feed.ts'
 import type { Surroundings, Timer } from '@signet/kernel/surroundings.ts'
 import { type Bounds, fetchWhole, HttpTrouble, type Transport } from './http.ts'
 import type { Algorithm } from './jwk.ts'
@@ -44,6 +46,7 @@ export class Jwks {
   private timer: Timer | undefined
   private askedAt = Number.NEGATIVE_INFINITY
   private failures = 0
+  private epochRead: string | undefined
   private cooldownMs: number
   private readonly absent = new TwoGenerations<string, number>(ABSENT_REMEMBERED)
 
@@ -64,6 +67,17 @@ export class Jwks {
   /** Fetches now, although it is not due: there is a reason to think that the keys have changed. */
   hurry(): void {
     void this.refresh()
+  }
+
+  /** The epoch of the log that the keys were read in, where the issuer says so. */
+  get epoch(): string | undefined {
+    return this.epochRead
+  }
+
+  /** Fetches now, past all caches, and shares no fetch that began before. True when it brought a key set. */
+  async anew(): Promise<boolean> {
+    await this.fetching
+    return this.refresh(true)
   }
 
   /**
@@ -96,25 +110,27 @@ export class Jwks {
   }
 
   /** One fetch at a time; whoever asks meanwhile waits for the same. True when it brought a key set. */
-  private refresh(): Promise<boolean> {
-    this.fetching ??= this.fetchOnce().finally(() => {
+  private refresh(pastCaches = false): Promise<boolean> {
+    this.fetching ??= this.fetchOnce(pastCaches).finally(() => {
       this.fetching = undefined
     })
     return this.fetching
   }
 
-  private async fetchOnce(): Promise<boolean> {
+  private async fetchOnce(pastCaches: boolean): Promise<boolean> {
     const { parts } = this
     const { clock, timers } = parts.surroundings
     this.askedAt = clock.monotonic()
     try {
       const url = await parts.uri()
-      const request = { url, method: 'GET', headers: { accept: 'application/json' } } as const
+      const headers = { accept: 'application/json', ...(pastCaches && { 'cache-control': 'no-cache' }) }
+      const request = { url, method: 'GET', headers } as const
       const exchange = { transport: parts.transport, timers, signal: parts.signal }
       const { bytes, header } = await fetchWhole(exchange, request, BOUNDS)
       const { taken, changed } = parts.keys.replace(await (parts.read ?? readJson)(bytes, url))
       if (!taken) throw new HttpTrouble('content', url, { why: 'no key that can be used' })
       this.failures = 0
+      this.epochRead = header(EPOCH_HEADER)
       this.again(maxAgeSeconds(header('cache-control')) * 800)
       if (changed) {
         this.absent.clear()

@@ -130,6 +130,7 @@ class NetworkKnowledge extends Issuers implements Knowledge {
       surroundings,
       view: this.view,
       freshness: this.freshness,
+      keysIn: (epoch) => this.keysIn(epoch),
       skewMs: settings.skewMs,
       tightestMs: parts.tightestMs,
       validatorId: options.validatorId ?? toBase64Url(surroundings.chance.bytes(12)),
@@ -190,6 +191,13 @@ class NetworkKnowledge extends Issuers implements Knowledge {
     await this.restored
     await this.saving
     if (this.parts.options.cacheFile !== undefined) await this.save(this.parts.options.cacheFile)
+  }
+
+  private async keysIn(epoch: string): Promise<void> {
+    const jwks = this.sets.get(this.parts.settings.issuer)?.jwks
+    if ((await jwks?.anew()) !== true) throw new Error('the keys could not be read anew, and another epoch may have others')
+    // Whoever answered may not know of the epoch yet. Through a relay, or from an older authority, nobody says.
+    if (jwks?.epoch !== undefined && jwks.epoch !== epoch) throw new Error('the keys are still those of another epoch')
   }
 
   /** A signing key of ours was taken back, so another one signs already: its tokens must not have to wait. */

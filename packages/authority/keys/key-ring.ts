@@ -68,6 +68,8 @@ export interface KeyRing {
    * `signer` and `ring` throw `fault('keys_unavailable')`.
    */
   doubt(): void
+  /** Since a `doubt`, until the store has been read. */
+  readonly isDoubted: boolean
   /** Makes the moves that are due, whichever node gets there first, and reads the store again. */
   tick(): Promise<void>
   /**
@@ -121,6 +123,9 @@ export async function openKeyRing(parts: KeyRingParts): Promise<KeyRing> {
     records: () => picture.records,
     publicRecords: () => (picture.shared ??= shareKeys(picture, master)),
     refresh,
+    get isDoubted() {
+      return doubts > 0
+    },
     doubt() {
       doubts++
       dispel()

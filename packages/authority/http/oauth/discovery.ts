@@ -3,6 +3,7 @@
  * document at two addresses, and the keys (RFC 7517).
  */
 import { createHash } from 'node:crypto'
+import { EPOCH_HEADER } from '@signet/kernel/feed.ts'
 import { DPOP_ALGORITHMS } from '@signet/validator/dpop.ts'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { ASSERTION_ALGORITHMS } from '../../clients/client-assertion.ts'
@@ -10,6 +11,7 @@ import { RELEASABLE_CLAIMS } from '../../grants/claims.ts'
 import { OWN_SCOPES } from '../../grants/target.ts'
 import type { KeyRing } from '../../keys/key-ring.ts'
 import { guardMilliseconds, type PolicySettings } from '../../policy/settings.ts'
+import type { Registry } from '../../revocation/registry.ts'
 import { ACR_LEVELS } from '../../signin/acr.ts'
 import { PROMPTS } from '../../signin/authorization-request.ts'
 import { openToAll } from '../cors.ts'
@@ -17,15 +19,20 @@ import { openToAll } from '../cors.ts'
 export interface DiscoveryParts {
   readonly issuer: string
   readonly settings: PolicySettings
-  readonly keys: Pick<KeyRing, 'jwks' | 'schedule'>
+  readonly keys: Pick<KeyRing, 'jwks' | 'schedule' | 'isDoubted'>
+  readonly registry: Pick<Registry, 'position'>
 }
 
 export function discoveryRoutes(app: FastifyInstance, parts: DiscoveryParts): void {
-  const { settings, keys } = parts
+  const { settings, keys, registry } = parts
   const metadata = (request: FastifyRequest, reply: FastifyReply) => publish(request, reply, settings, describe(parts))
   app.get('/.well-known/oauth-authorization-server', metadata)
   app.get('/.well-known/openid-configuration', metadata)
-  app.get('/jwks', (request, reply) => publish(request, reply, settings, keys.jwks('token')))
+  app.get('/jwks', (request, reply) => {
+    // A validator that enters an epoch needs the keys as they are in it (docs/protocol/feed.md §6). A hyphen is no epoch.
+    reply.header(EPOCH_HEADER, keys.isDoubted ? '-' : (registry.position?.epoch ?? '-'))
+    return publish(request, reply, settings, keys.jwks('token'))
+  })
 }
 
 /** Public, cacheable, and not sent again to whoever has it. */
