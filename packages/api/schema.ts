@@ -9,6 +9,7 @@ import * as clients from './records/clients.ts'
 import { pageQuery } from './records/common.ts'
 import * as fleet from './records/fleet.ts'
 import * as keys from './records/keys.ts'
+import * as regions from './records/regions.ts'
 import * as revocations from './records/revocations.ts'
 import * as status from './records/status.ts'
 import * as subjects from './records/subjects.ts'
@@ -352,6 +353,24 @@ export const endpoints = {
     reply: fleet.fleetReceipt,
   },
 
+  // ── Other regions ──
+  listRegions: {
+    method: 'GET',
+    path: '/regions',
+    scope: 'signet:read',
+    brief: 'Show how the other regions are followed.',
+    reply: regions.regions,
+  },
+  takeOverRegion: {
+    method: 'POST',
+    path: '/regions/:name/takeover',
+    scope: 'signet:admin',
+    brief: 'Declare a region lost: what it signed is refused, its people sign in anew here.',
+    params: regions.regionPath,
+    body: regions.takeover,
+    reply: regions.takenOver,
+  },
+
   // ── Keys ──
   listKeys: {
     method: 'GET',
@@ -555,6 +574,7 @@ export { idempotencyKey } from './records/common.ts'
 export type { Fleet, FleetReceipt, FleetValidator, Following } from './records/fleet.ts'
 export type { FleetCounts } from './records/fleet-counts.ts'
 export type { ApiKey, SigningKey } from './records/keys.ts'
+export type { Peer } from './records/regions.ts'
 export type { Receipt, Revocation } from './records/revocations.ts'
 export type { Health, Inspection } from './records/status.ts'
 export type { Subject } from './records/subjects.ts'

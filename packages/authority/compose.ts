@@ -284,6 +284,7 @@ export async function assemble(foundation: Foundation) {
       admin: {
         ...shared,
         batches,
+        regions,
         feed: hub,
         passwords: signin.passwords,
         checks,

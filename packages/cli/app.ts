@@ -23,6 +23,7 @@ import { keys } from './commands/keys.ts'
 import { lineage } from './commands/lineage.ts'
 import { policy } from './commands/policy.ts'
 import { receipt } from './commands/receipt.ts'
+import { region } from './commands/region.ts'
 import { relay } from './commands/relay.ts'
 import { resource } from './commands/resource.ts'
 import { revoke } from './commands/revoke.ts'
@@ -57,6 +58,7 @@ With --json results are JSON on standard output, and errors JSON on standard err
     'api-key': apiKey,
     feed,
     fleet,
+    region,
     audit,
     lineage,
     policy,

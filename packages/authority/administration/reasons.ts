@@ -13,6 +13,8 @@ export type AdminReason =
   | 'unknown_api_key'
   | 'unknown_id'
   | 'unknown_key'
+  | 'unknown_peer'
+  | 'region_answers'
   | 'username_taken'
   | 'api_key_over'
   | 'not_a_token'

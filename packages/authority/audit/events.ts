@@ -35,6 +35,8 @@ export const AUDIT_EVENT_TYPES = [
   'batch.ended',
   'batch.failed',
   'batch.undone',
+  'region.taken_over',
+  'region.returned',
   'refresh.reuse_detected',
   'leak.reported',
   'key.created',

@@ -279,6 +279,8 @@ const REASONS: Readonly<Record<Reason, Told>> = {
   unknown_passkey: { description: 'This person has no such passkey.' },
   unknown_api_key: { description: 'There is no such API key.' },
   unknown_id: { description: 'There is nothing with this id.' },
+  region_answers: { description: 'That region answers, so it is not lost.' },
+  unknown_peer: { description: 'There is no such region.' },
   unknown_key: { description: 'There is no such key.' },
   username_taken: { description: 'Somebody else has this username.' },
   api_key_over: { description: 'The API key has ended already.' },

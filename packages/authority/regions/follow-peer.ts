@@ -11,6 +11,7 @@ import type { LogPlace, Store } from '../store/store.ts'
 import { type ImportParts, importPage } from './import-log.ts'
 import { type Link, type LinkProblem, LinkTrouble } from './link.ts'
 import { keyList, LONGEST_WAIT_MS, type LogPage, logPage } from './link-messages.ts'
+import { isTakenOver, regionReturned } from './takeover.ts'
 
 export interface PeerStatus {
   readonly name: string
@@ -22,11 +23,15 @@ export interface PeerStatus {
   readonly place: LogPlace
   /** Why it cannot be followed just now. */
   readonly problem: LinkProblem | 'store_unavailable' | undefined
+  /** An operator said that it is lost, and it has not answered since. */
+  readonly takenOver: boolean
 }
 
 export interface FollowedPeer {
   status(): PeerStatus
   ageMs(): number
+  /** Looks whether it was taken over. */
+  look(): Promise<void>
   close(): Promise<void>
 }
 
@@ -76,14 +81,16 @@ export async function followPeer(parts: FollowParts): Promise<FollowedPeer> {
   let provenAtMs = Number.NEGATIVE_INFINITY
   let offsetMs: number | undefined
   let keysDigest = ''
+  let takenOver = await isTakenOver(store.meta, peer.name)
   let problem: PeerStatus['problem']
   let closed = false
   let wake = () => {}
   const running = run()
 
   return {
-    status: () => ({ name: peer.name, url: peer.url, ageMs: ageMs(), clockOffsetMs: offsetMs, place, problem }),
+    status: () => ({ name: peer.name, url: peer.url, ageMs: ageMs(), clockOffsetMs: offsetMs, place, problem, takenOver }),
     ageMs,
+    look,
     async close() {
       closed = true
       link.close()
@@ -110,6 +117,7 @@ export async function followPeer(parts: FollowParts): Promise<FollowedPeer> {
         if (closed) return
         if (problem === undefined) parts.observe?.lost?.(peer.name, cause)
         problem = cause instanceof LinkTrouble ? cause.problem : 'store_unavailable'
+        await look().catch(() => {}) // The store is away, too: it is as it was.
         await pause(waitMs * (0.5 + (chance.bytes(1)[0] as number) / 512))
         waitMs = Math.min(LAST_WAIT_MS, waitMs * 2)
       }
@@ -140,6 +148,10 @@ export async function followPeer(parts: FollowParts): Promise<FollowedPeer> {
     if (!(await takePage(page))) return
     if (!page.complete) return
     fresh = sent
+    if (takenOver || provenAtMs === Number.NEGATIVE_INFINITY) {
+      await store.transact((tx) => regionReturned(tx, peer.name, chance))
+      takenOver = false
+    }
     if (sent.monotonic - provenAtMs < PROVE_MS) return
     const storeMs = sent.wall + (parts.registry.clockOffsetMs() ?? 0)
     provenAtMs = sent.monotonic
@@ -180,6 +192,10 @@ export async function followPeer(parts: FollowParts): Promise<FollowedPeer> {
     await store.transact((tx) => tx.peers.putKeys(peer.name, list))
     keysDigest = digest
     parts.bus.publish('keys')
+  }
+
+  async function look(): Promise<void> {
+    takenOver = await isTakenOver(store.meta, peer.name)
   }
 
   async function readPlace(): Promise<LogPlace> {

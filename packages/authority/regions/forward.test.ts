@@ -4,7 +4,7 @@ import { after, before, describe, test } from 'node:test'
 import type { ClientId } from '@signet/kernel/ids.ts'
 import { basicAuth, TEST_REDIRECT, type TestAuthority } from '@signet/testkit/authority.ts'
 import { createDpopKey } from '@signet/testkit/dpop.ts'
-import { startTwoRegions, type TwoRegions } from '@signet/testkit/regions.ts'
+import { startTwoRegions, type TwoRegions, until } from '@signet/testkit/regions.ts'
 import { sha256 } from '../surroundings.ts'
 
 const APP = { id: 'app' as ClientId } as const
@@ -108,6 +108,44 @@ describe('a token that lives in another region', () => {
     await two.settled()
     // The answer of the refresh above was lost, so to speak: within the grace it is given again.
     assert.equal((await refresh(east, refresh_token)).status, 200)
+  })
+
+  test('is over once its region is declared lost, and never lives twice: what that region signs beyond the cut dies when it heals', async () => {
+    const { west, east } = two
+    const { refresh_token, access_token } = await grant(west)
+    const others = await grant(east)
+    two.cut()
+    await until(() => east.regions?.status()[0]?.problem !== undefined)
+    const done = await east.regions?.takeOver('west', { reason: 'lost', actor: 'operator:test' })
+    assert.ok((done?.keys ?? 0) >= 2 && (done?.ageMs ?? 1e9) < 60_000)
+    assert.equal(east.regions?.ageMs(), 0, 'what it signed is refused, so its age holds up nobody')
+    const active = async (region: TestAuthority, token: string) => {
+      await region.registry.lookNow()
+      return (await region.post('/introspect', { token }, authAt(region))).body.active
+    }
+    assert.deepEqual([await active(east, access_token), await active(east, others.access_token)], [false, true])
+    // A hundred at once, here and there: here each is told to sign in anew, there the family has one successor.
+    const [here, there] = await Promise.all(
+      [east, west].map((region) => Promise.all(Array.from({ length: 50 }, () => refresh(region, refresh_token)))),
+    )
+    assert.deepEqual([...new Set(here?.map(({ body }) => body.error))], ['invalid_grant'])
+    const given = new Set(there?.filter(({ status }) => status === 200).map(({ body }) => body.refresh_token))
+    assert.equal(given.size, 1)
+    assert.deepEqual(
+      [...new Set(there?.map(({ status }) => status))].filter((status) => status !== 200 && status !== 400),
+      [],
+    )
+    const beyond = there?.find(({ status }) => status === 200)?.body.access_token as string
+    assert.equal(await active(west, beyond), true)
+    two.heal()
+    await two.settled()
+    await until(() => east.regions?.status()[0]?.takenOver === false)
+    await until(async () => !(await active(west, beyond)))
+    // It has replaced its keys, everybody knows the new ones, and its families go on from where they were.
+    const renewed = await refresh(east, [...given][0] as string)
+    assert.equal(renewed.status, 200, renewed.text)
+    await until(() => active(east, renewed.body.access_token))
+    assert.equal(await active(west, renewed.body.access_token), true)
   })
 
   test('is unknown only when every region says so, and who has not proven himself asks nobody', async () => {

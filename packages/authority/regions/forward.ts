@@ -51,13 +51,15 @@ const RETRY_SECONDS = 2
 export interface ForwardParts {
   readonly self: string
   readonly links: ReadonlyMap<string, Link>
+  /** Whether an operator said that it is lost: what lives there is over then. */
+  isTakenOver(peer: string): Promise<boolean>
   readonly forwarded?: ((peer: string, outcome: 'answered' | 'unknown' | 'failed') => void) | undefined
 }
 
 export type Forward = (question: Omit<ForwardedRequest, 'region'>) => Promise<HomeAnswer | undefined>
 
 /** Undefined when no region has it. */
-export function createForward({ self, links, forwarded }: ForwardParts): Forward {
+export function createForward({ self, links, isTakenOver, forwarded }: ForwardParts): Forward {
   let underWay = 0
   return async (question) => {
     if (underWay >= MAX_UNDER_WAY) throw fault('overloaded')
@@ -71,7 +73,7 @@ export function createForward({ self, links, forwarded }: ForwardParts): Forward
           if (answer.known) return answer
         } catch (cause) {
           forwarded?.(name, 'failed')
-          failed = cause
+          if (!(await isTakenOver(name))) failed = cause
         }
       }
     } finally {

@@ -9,14 +9,14 @@
  */
 import type { Bus } from '@signet/bus/bus.ts'
 import { fault } from '@signet/kernel/errors.ts'
-import type { TokenId } from '@signet/kernel/ids.ts'
+import type { KeyId, TokenId } from '@signet/kernel/ids.ts'
 import { type Chance, epochSeconds, type Sha256 } from '@signet/kernel/surroundings.ts'
 import { audited } from '../audit/events.ts'
 import type { PolicySettings } from '../policy/settings.ts'
 import { notePrior } from '../revocation/prior.ts'
 import { keyOf, logEntry } from '../revocation/record.ts'
 import { guardMsOf, longestTokenSeconds, MAX_AHEAD_MS, slackMsOf } from '../revocation/rules.ts'
-import { moveStanding, WIDE } from '../revocation/standing.ts'
+import { type KeyEnder, moveStanding, WIDE } from '../revocation/standing.ts'
 import { judgeSpan, type KnownTarget } from '../revocation/target.ts'
 import type { LogEntry, LogPlace, Store, Tx } from '../store/store.ts'
 import { LinkTrouble } from './link.ts'
@@ -29,6 +29,7 @@ export interface ImportParts {
   readonly sha256: Sha256
   readonly chance: Chance
   readonly bus: Pick<Bus, 'publish'>
+  readonly keys: KeyEnder
 }
 
 export type ImportOutcome =
@@ -63,6 +64,10 @@ export async function importPage(peer: string, from: LogPlace, page: LogPage, pa
   })
   if (taken === undefined) return { kind: 'overtaken' }
   if (taken.some(({ appended }) => appended)) bus.publish('revocations')
+  if (taken.some(({ target }) => target.kind === 'key')) {
+    bus.publish('keys')
+    await parts.keys.refresh().catch(() => {}) // It is done; the ring looks again by itself.
+  }
   const covered = taken.filter(({ isCover }) => isCover).length + (await coverLate(taken, parts))
   return { kind: 'imported', appended: taken.filter(({ appended }) => appended).length, covered }
 }
@@ -88,10 +93,10 @@ async function takeOver(tx: Tx, peer: string, entry: WireEntry, parts: ImportPar
     return cover(tx, target, entry, parts)
   }
   const prior = await notePrior(tx, target, actOf(entry), parts.sha256)
-  if (target.isOwn) await endHere(tx, target, entry, span.cutoffMs)
+  if (target.isOwn) await endHere(tx, target, entry, span.cutoffMs, parts)
   await prior?.keep(span)
   const isOver = span.dropAfter < epochSeconds(tx.nowMs)
-  if (isOver || known.some((one) => one.cutoffMs >= span.cutoffMs && one.dropAfter >= span.dropAfter)) return taking
+  if (isOver) return taking // No token needs it, and what it ends here has ended.
   tx.revocations.append({ ...logEntry(target, key, span, entry, entry.act), origin: peer })
   return { ...taking, appended: true }
 }
@@ -103,7 +108,7 @@ async function cover(tx: Tx, target: KnownTarget, entry: WireEntry, parts: Impor
   const span = judgeSpan(target, { cutoffMs, nowMs: tx.nowMs, longestSeconds }, parts.settings)
   if (span === undefined) throw new Error('an entry made now cannot be over')
   const prior = await notePrior(tx, target, actOf(entry), parts.sha256)
-  await endHere(tx, target, entry, cutoffMs)
+  await endHere(tx, target, entry, cutoffMs, parts)
   await prior?.keep(span)
   const { salt } = await tx.revocations.head()
   tx.revocations.append(logEntry(target, keyOf(parts.sha256, salt, target), span, entry, 'cover'))
@@ -138,14 +143,24 @@ const mayBeLate = (target: KnownTarget, entry: WireEntry): boolean =>
 const actOf = ({ act }: WireEntry) => (act === 'cover' ? 'renew' : act)
 
 /** What there is here of the target, if anything: an application or a person that both regions know, mostly. */
-async function endHere(tx: Tx, target: KnownTarget, entry: WireEntry, cutoffMs: number): Promise<void> {
-  if (target.kind === 'token') await tx.apiKeys.changeStatus(target.id as TokenId, ['active', 'suspended'], 'revoked')
-  else if (target.kind !== 'key') await moveStanding(tx, { target, act: actOf(entry), cutoffMs, again: false })
+async function endHere(tx: Tx, target: KnownTarget, entry: WireEntry, cutoffMs: number, { keys }: ImportParts): Promise<void> {
+  switch (target.kind) {
+    case 'token':
+      await tx.apiKeys.changeStatus(target.id as TokenId, ['active', 'suspended'], 'revoked')
+      return
+    case 'key':
+      // Ours, cut off by a region that took over from us: another signs at once.
+      await keys.markCompromised(tx, target.id as KeyId, 'system')
+      return
+    default:
+      await moveStanding(tx, { target, act: actOf(entry), cutoffMs, again: false })
+  }
 }
 
-/** Whether one of ours is this very entry, copied or covered. */
-const isTaken = (one: LogEntry, peer: string, { reason, actor, cutoff_ms }: WireEntry): boolean =>
-  (one.act === 'cover' ? one.origin === undefined : one.origin === peer) &&
-  one.reason === reason &&
-  one.actor === actor &&
-  one.cutoffMs >= cutoff_ms
+/** Whether one of ours is this very entry, copied or covered, or did the same no earlier. */
+function isTaken(one: LogEntry, peer: string, { reason, actor, cutoff_ms, act }: WireEntry): boolean {
+  if (one.cutoffMs < cutoff_ms) return false
+  if (one.origin === undefined && one.act === act && act !== 'cover') return true
+  const standsForIt = one.origin === peer || (one.act === 'cover' && one.origin === undefined)
+  return standsForIt && one.reason === reason && one.actor === actor
+}

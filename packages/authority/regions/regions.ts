@@ -2,12 +2,14 @@
  * This region among others (docs/regions.md): it tells them what was made here, follows what was made there, and knows how old its
  * knowledge of each is. Every region follows every other; nobody passes on what he was told.
  */
+import type { AuditActor } from '../audit/events.ts'
 import type { KeyRecord } from '../store/store.ts'
 import { type ExportParts, exportLog, type LogExport } from './export-log.ts'
 import { type FollowedPeer, type FollowParts, followPeer, type PeerStatus } from './follow-peer.ts'
 import { createForward, type Forward } from './forward.ts'
 import { type Link, LinkTrouble, openLink, type Peer } from './link.ts'
 import { readKeys } from './link-messages.ts'
+import { isTakenOver, type Takeover, takeOverRegion } from './takeover.ts'
 
 export interface RegionConfig {
   readonly name: string
@@ -24,6 +26,8 @@ export interface Regions {
   /** Milliseconds that our knowledge of the other regions is old, of the worst; Infinity: never had. */
   ageMs(): number
   status(): readonly PeerStatus[]
+  /** One of them is lost, says an operator. */
+  takeOver(peer: string, why: { readonly reason: string; readonly actor: AuditActor }): Promise<Takeover>
   close(): Promise<void>
 }
 
@@ -56,8 +60,23 @@ export async function openRegions(config: RegionConfig, parts: RegionParts): Pro
     name: config.name,
     peers: names,
     export: exported,
-    forward: createForward({ self: config.name, links, forwarded: parts.observe?.forwarded }),
-    ageMs: () => (config.insecureIgnorePeerStaleness ? 0 : Math.max(0, ...followed.map((peer) => peer.ageMs()))),
+    forward: createForward({
+      self: config.name,
+      links,
+      isTakenOver: (peer) => isTakenOver(store.meta, peer),
+      forwarded: parts.observe?.forwarded,
+    }),
+    ageMs() {
+      if (config.insecureIgnorePeerStaleness) return 0
+      // What a lost region signed is refused, so there is nothing to know of it.
+      const counted = followed.filter((peer) => !(peer.status().takenOver && peer.status().problem !== undefined))
+      return Math.max(0, ...counted.map((peer) => peer.ageMs()))
+    },
+    async takeOver(peer, why) {
+      const done = await takeOverRegion(peer, why, parts)
+      await Promise.all(followed.map((one) => one.look()))
+      return done
+    },
     status: () => followed.map((peer) => peer.status()),
     close,
   }

@@ -8,6 +8,7 @@ import type { InspectParts } from '../../administration/inspect.ts'
 import type { ResourceParts } from '../../administration/resources.ts'
 import type { SubjectParts } from '../../administration/subjects.ts'
 import type { PolicySettings } from '../../policy/settings.ts'
+import type { Regions } from '../../regions/regions.ts'
 import type { Batches } from '../../revocation/batches.ts'
 import type { Registry } from '../../revocation/registry.ts'
 import type { Revoker } from '../../revocation/revoke.ts'
@@ -22,6 +23,8 @@ export interface AdminParts extends ClientParts, ResourceParts, SubjectParts, Ap
   /** Streams open on this node. */
   readonly feed: { readonly readers: number }
   readonly policyVersion: string
+  /** Absent where there is one region only. */
+  readonly regions?: Pick<Regions, 'name' | 'peers' | 'status' | 'takeOver'> | undefined
   /** Health checks of this node, with reasons. */
   checks(): Promise<readonly Check[]>
   readonly version: string

@@ -16,6 +16,7 @@ import { fleetHandlers } from './fleet.ts'
 import { holdingHandlers } from './holdings.ts'
 import { keyHandlers } from './keys.ts'
 import type { AdminCaller, AdminParts, Handlers } from './parts.ts'
+import { regionHandlers } from './regions.ts'
 import { revocationHandlers } from './revocations.ts'
 import { statusHandlers } from './status.ts'
 import { subjectHandlers } from './subjects.ts'
@@ -32,6 +33,7 @@ export function adminRoutes(app: FastifyInstance, parts: AdminRouteParts): void 
     ...fleetHandlers(parts),
     ...batchHandlers(parts),
     ...keyHandlers(parts),
+    ...regionHandlers(parts),
     ...apiKeyHandlers(parts),
     ...auditHandlers(parts),
     ...tokenHandlers(parts),
