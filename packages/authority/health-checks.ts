@@ -1,4 +1,5 @@
 /** What a node needs to do its job, looked at when somebody asks (OPS-09). Each says what is wrong and what to do. */
+import type { Bus } from '@signet/bus/bus.ts'
 import { type Clock, epochSeconds } from '@signet/kernel/surroundings.ts'
 import type { Check } from './http/health.ts'
 import type { KeyRing } from './keys/key-ring.ts'
@@ -14,6 +15,7 @@ export interface HealthCheckParts {
   readonly keys: Pick<KeyRing, 'records'>
   readonly registry: Pick<Registry, 'ageMs' | 'clockOffsetMs'>
   readonly hub: Pick<FeedHub, 'readers'>
+  readonly bus: Pick<Bus, 'linked'>
   readonly settings: PolicySettings
   readonly clock: Clock
   readonly regions?: Pick<Regions, 'status'> | undefined
@@ -27,6 +29,7 @@ export function createHealthChecks(parts: HealthCheckParts): () => Promise<reado
     checkKeys(parts),
     checkRegistry(parts),
     checkClock(parts),
+    checkBus(parts.bus),
     { name: 'feed', state: 'ok', value: parts.hub.readers },
     ...(parts.regions?.status() ?? []).map(checkRegion),
   ]
@@ -84,6 +87,12 @@ function checkRegistry({ registry, settings }: HealthCheckParts): Check {
     }
   }
   return { name: 'registry', state: 'ok', value: ageMs }
+}
+
+/** Its loss costs time and nothing else, so the node stays ready. */
+function checkBus(bus: Pick<Bus, 'linked'>): Check {
+  if (bus.linked()) return { name: 'bus', state: 'ok' }
+  return { name: 'bus', state: 'warn', detail: 'wake-ups of other nodes do not arrive, so the log is polled: look at the bus' }
 }
 
 function checkClock({ registry, settings }: HealthCheckParts): Check {

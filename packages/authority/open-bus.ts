@@ -39,7 +39,7 @@ export async function openBus(
   )
   link.follow((connection, cause) => told(connection !== undefined, cause))
   const names = natsNames(config.issuer)
-  const bus = createNatsBus({ link, name: names.wake, timers: surroundings.timers })
+  const bus = createNatsBus({ link, name: names.wake, ...surroundings })
   const kept = {
     kept: () => log.info('NATS keeps the feed'),
     notKept: (cause: unknown) => log.warn({ err: cause }, 'NATS does not keep the feed; who misses a batch takes it over HTTP'),

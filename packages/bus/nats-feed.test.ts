@@ -68,9 +68,7 @@ describe('batches on NATS', { skip: why ?? false }, () => {
     const { url } = await server(configuration)
     const options = { servers: [url], credentials: () => 'signet-node:word' }
     const node = await publisher(options)
-    const wakes = [await publisher(options), node].map(({ link }) =>
-      createNatsBus({ link, name: names.wake, timers: surroundings.timers }),
-    )
+    const wakes = [await publisher(options), node].map(({ link }) => createNatsBus({ link, name: names.wake, ...surroundings }))
     await until(() => wakes.every((bus) => bus.linked()))
     let woken = 0
     wakes[1]?.subscribe('keys', () => void woken++)

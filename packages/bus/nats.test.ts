@@ -25,7 +25,7 @@ function member(options: NatsOptions): Member {
   opened.push(link)
   const causes: unknown[] = []
   link.follow((connection, cause) => void (connection === undefined && causes.push(cause)))
-  const bus = createNatsBus({ link, name: wake, timers: surroundings.timers })
+  const bus = createNatsBus({ link, name: wake, ...surroundings })
   return { ...bus, link, causes }
 }
 const linked = (...buses: Bus[]) => until(() => buses.every((bus) => bus.linked()), 15_000)
@@ -106,11 +106,27 @@ function suite(nats: TestNats): void {
       messages.close()
     })
 
+    it('is woken a few times by a flood of messages, and after the last of it', async () => {
+      const { connection } = pair.one.link
+      await hear()
+      await new Promise((resolve) => setTimeout(resolve, 50))
+      const before = woken
+      const began = performance.now()
+      for (let i = 0; i < 2000; i++) {
+        connection?.publish(wake('revocations'))
+        await connection?.flush() // Each in a turn of its own.
+      }
+      await until(() => woken > before)
+      await hear()
+      const most = (performance.now() - began) / 5 + 2
+      assert.ok(woken - before <= most, `${woken - before} wake-ups, at most ${most}`)
+    })
+
     it('keeps two authorities on one server apart', async () => {
       const stranger = createNatsBus({
         link: pair.one.link,
         name: natsNames('https://auth.example:8443').wake,
-        timers: surroundings.timers,
+        ...surroundings,
       })
       await linked(stranger)
       await new Promise((resolve) => setTimeout(resolve, 50))

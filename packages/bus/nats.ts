@@ -4,24 +4,30 @@
  */
 
 import type { NatsConnection } from '@nats-io/transport-node'
-import type { Timers } from '@signet/kernel/surroundings.ts'
+import type { Clock, Timers } from '@signet/kernel/surroundings.ts'
 import { type Bus, SUBJECTS, type Subject } from './bus.ts'
 import { createLocalWakes } from './local-wakes.ts'
 import type { NatsLink } from './nats-link.ts'
+
+/** Wake-ups of one subject come no closer together, so that a stranger's flood costs little. */
+const WAKE_GAP_MS = 5
 
 export interface NatsBusParts {
   /** Shared with whatever else this node does on NATS; its owner closes it. */
   readonly link: NatsLink
   /** The name on NATS of a subject of ours. */
   name(subject: Subject): string
+  readonly clock: Clock
   readonly timers: Timers
 }
 
-export function createNatsBus({ link, name, timers }: NatsBusParts): Bus {
+export function createNatsBus({ link, name, clock, timers }: NatsBusParts): Bus {
   const local = createLocalWakes(timers)
   const byName = new Map(SUBJECTS.map((subject) => [name(subject), subject]))
   /** Subjects to tell next. What is published while a message is under way goes out as one group. */
   const pending = new Set<Subject>()
+  /** When each subject was woken last; in the future, when a wake-up is waiting. */
+  const wokenMs = new Map<Subject, number>()
   let listening: NatsConnection | undefined
   let sending: NatsConnection | undefined
   let closed = false
@@ -66,7 +72,13 @@ export function createNatsBus({ link, name, timers }: NatsBusParts): Bus {
 
   function heard(named: string): void {
     const subject = byName.get(named)
-    if (subject !== undefined) local.wake(subject)
+    if (subject === undefined) return
+    const nowMs = clock.monotonic()
+    const nextMs = (wokenMs.get(subject) ?? Number.NEGATIVE_INFINITY) + WAKE_GAP_MS
+    if (nextMs > nowMs + WAKE_GAP_MS) return // One is waiting.
+    wokenMs.set(subject, Math.max(nowMs, nextMs))
+    if (nextMs <= nowMs) local.wake(subject)
+    else timers.after(nextMs - nowMs, () => local.wake(subject))
   }
 
   /** One group at a time, and the next when the server has answered: so no buffer grows, however much is published. */

@@ -170,7 +170,7 @@ function suite(nats: TestNats): void {
       const [good, cutOff] = [await node(), await node('without NATS')]
       const since = await begun(good)
       const payload = Buffer.from(JSON.stringify({ ...(await held()).at(-1), to: 1e9 })).toString('base64url')
-      for (let i = 0; i < 20; i++) looker.connection?.publish(names.batches, `eyJhbGciOiJFUzI1NiJ9.${payload}.AAAA`)
+      for (let i = 0; i < 200; i++) looker.connection?.publish(names.batches, `eyJhbGciOiJFUzI1NiJ9.${payload}.AAAA`)
       await looker.connection?.flush()
       await revoke(cutOff) // Its carrying is left to others for a moment.
       await until(async () => holds([since + 1]))

@@ -48,6 +48,9 @@ const OWN_MS = 250
 const BEGIN_MS = 250
 /** So many entries are caught up with after the link was away; whoever missed more takes it over HTTP, as he would anyway. */
 const MAX_BEHIND = 10_000
+/** So many in so long that this authority has not signed, and what others say is not read until it is over: only overlap comes of that. */
+const MAX_FORGED = 20
+const FORGED_MS = 5000
 /** Batches of others that wait to be read; more, and we carry on as if we had not heard them. */
 const MAX_HEARD = 256
 
@@ -67,6 +70,8 @@ export function openFeedCarrier(parts: CarrierParts): { close(): void } {
   let sweep: Timer | undefined
   let beginning: Timer | undefined
   let heard = 0
+  let forged = 0
+  let forgedSinceMs = 0
   let closed = false
 
   const own = stream.onCommitted(() => {
@@ -195,10 +200,15 @@ export function openFeedCarrier(parts: CarrierParts): { close(): void } {
   }
 
   async function hear(jws: string): Promise<void> {
-    if (heard >= MAX_HEARD) return
+    if (clock.monotonic() - forgedSinceMs > FORGED_MS) {
+      forgedSinceMs = clock.monotonic()
+      forged = 0
+    }
+    if (heard >= MAX_HEARD || forged >= MAX_FORGED) return
     heard++
     const span = await parts.read(jws).catch(() => undefined)
     heard--
+    if (span === undefined) forged++
     if (span !== undefined && note(span)) last = { isMe: false, atMs: clock.monotonic() }
   }
 
