@@ -61,9 +61,9 @@ export async function makeFamilies(store: Store, count: number): Promise<readonl
 
 const PER_WAVE = 1000
 
-/** Rotates families in turn, each from the generation it stands at. */
-export function createRotator(store: Store, ids: readonly FamilyId[]): () => Promise<void> {
-  const generations = new Map(ids.map((id) => [id, 0]))
+/** Rotates families in turn, each from the generation it stands at, which is the same for all in the beginning. */
+export function createRotator(store: Store, ids: readonly FamilyId[], generation = 0): () => Promise<void> {
+  const generations = new Map(ids.map((id) => [id, generation]))
   let at = 0
   return async () => {
     const id = ids[at++ % ids.length] as FamilyId

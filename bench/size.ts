@@ -3,6 +3,7 @@
  * them, new families against a store of a tenth of the size, and a wrong revocation undone in a long log.
  * `SIGNET_BENCH_FAMILIES` says how many (default 1,000,000; the target is for 10,000,000, which takes about ten minutes and 5 GB).
  */
+import { statSync } from 'node:fs'
 import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { openPostgresStore } from '@signet/authority/store/postgres.ts'
@@ -13,7 +14,7 @@ import type { FamilyId } from '@signet/kernel/ids.ts'
 import { startPostgres } from '@signet/testkit/postgres.ts'
 import pg from 'pg'
 import { type Benchmark, oursAtMost, type Pace, type Row, ratioAtLeast, ratioAtMost } from './benchmark.ts'
-import { createRotator, newFamily } from './families.ts'
+import { createRotator, makeFamilies, newFamily } from './families.ts'
 import { type Filled, fillPostgres, fillSqlite, renewLog } from './fill.ts'
 import { comparison, interleave, quantile, ratePerSecondAsync } from './rounds.ts'
 
@@ -48,10 +49,35 @@ async function onSqlite(pace: Pace, scratch: string, families: number): Promise<
   const large = await open('large.db', families)
   const small = await open('small.db', families / 10)
   try {
-    return await measure('SQLite', pace, large, small)
+    return [...(await measure('SQLite', pace, large, small)), ...(await sqliteRefreshes(scratch))]
   } finally {
     await Promise.all([large.store.close(), small.store.close()])
   }
+}
+
+/** What a refresh writes: to the log on disk before it is acknowledged, and for good, which is its audit event. */
+async function sqliteRefreshes(scratch: string): Promise<Row[]> {
+  const path = join(scratch, 'refreshes.db')
+  const first = await openSqliteStore({ path, surroundings })
+  const ids = await makeFamilies(first, 2000)
+  await first.close() // Brings the log into the file.
+  const rows: Row[] = []
+  let generation = 0
+  for (const inFlight of [1, 128]) {
+    const before = statSync(path).size
+    const store = await openSqliteStore({ path, surroundings })
+    const rotate = createRotator(store, ids, generation++)
+    for (let at = 0; at < ids.length; at += inFlight) {
+      await Promise.all(Array.from({ length: Math.min(inFlight, ids.length - at) }, rotate))
+    }
+    const logged = statSync(`${path}-wal`).size / ids.length
+    await store.close()
+    const kept = (statSync(path).size - before) / ids.length
+    const how = `SQLite, ${inFlight} in flight`
+    rows.push({ name: `bytes written to the log per refresh, ${how}`, ours: logged, unit: 'B', rounds: 1 })
+    rows.push({ name: `bytes kept per refresh, its audit event, ${how}`, ours: kept, unit: 'B', rounds: 1 })
+  }
+  return rows
 }
 
 async function onPostgres(pace: Pace, families: number): Promise<Row[]> {

@@ -37,7 +37,7 @@ export interface Carriage<T> {
 }
 
 /** Entries read and laid down at once: a few milliseconds of the writer's time. */
-const PAGE = 500
+const PAGE = 250
 /** Each attempt only has to carry what came in during the last, so a busy log is caught up with soon. */
 const MAX_ATTEMPTS = 50
 /** Who takes longer gives up, well before what was staged is taken for abandoned. */
