@@ -32,6 +32,10 @@ export const BENCHMARKS = {
     about: 'revocations on one node to validators at another: NATS against NOTIFY between nodes, and against SSE to validators',
     load: () => import('./nats.ts'),
   },
+  feed: {
+    about: 'the feed at scale: a million entries at once, two hundred readers against TCP, a thousand readers',
+    load: () => import('./feed.ts'),
+  },
   storage: {
     about: 'rotations in the stores, and what a refresh family weighs',
     load: () => import('./storage.ts'),

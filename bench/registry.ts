@@ -26,8 +26,11 @@ export const benchmark: Benchmark = async ({ pace }) => {
 
 async function ofSize(count: number, pace: Pace, bytesPerEntry: number): Promise<Row[]> {
   const snapshot = randomSnapshot(count)
-  const takenIn = Array.from({ length: pace.rounds }, () => takeIn(snapshot))
-  const { view } = takenIn.at(-1) as TakenIn
+  // Before anything else, since what is garbage by then would be taken off.
+  const empty = ownBytes()
+  const { view } = takeIn(snapshot)
+  const weight = (ownBytes() - empty) / count
+  const times = Array.from({ length: pace.rounds }, () => takeIn(snapshot).milliseconds)
   const before = heapBytes()
   const map = mapOf(snapshot)
   const mapBytes = heapBytes() - before
@@ -62,11 +65,18 @@ async function ofSize(count: number, pace: Pace, bytesPerEntry: number): Promise
       unit: 'B',
       rounds: 1,
     },
+    {
+      name: 'R1 memory per entry in the process, 1 M entries, heap included',
+      ours: weight,
+      target: oursAtMost(60),
+      unit: 'B',
+      rounds: 1,
+    },
     lookUp('absent'),
     lookUp('present'),
     {
       name: 'R1 snapshot of 1 M taken in',
-      ours: median(takenIn.map(({ milliseconds }) => milliseconds)),
+      ours: median(times),
       target: oursAtMost(1000),
       unit: 'ms',
       rounds: pace.rounds,
@@ -146,6 +156,13 @@ function inMap(map: ReadonlyMap<string, number>, { texts }: Keys): number {
   let found = 0
   for (const text of texts) if ((map.get(text) ?? 0) > 0) found++
   return found
+}
+
+/** What this process holds, in the heap and outside it. */
+function ownBytes(): number {
+  globalThis.gc?.()
+  const { heapUsed, external } = process.memoryUsage()
+  return heapUsed + external
 }
 
 function heapBytes(): number {

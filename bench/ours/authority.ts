@@ -17,6 +17,7 @@ import { createProfiler } from '../http/profiler.ts'
 import type { ServerAnswers } from '../http/server.ts'
 import { type Burst, type BurstQuestion, createBurst } from './burst.ts'
 import { registerClients } from './clients.ts'
+import { createFill } from './fill.ts'
 import { createStock } from './stock.ts'
 
 export type AuthorityAnswers = ServerAnswers & {
@@ -26,6 +27,10 @@ export type AuthorityAnswers = ServerAnswers & {
   /** For the admin API. */
   credentials(): Promise<Credentials>
   burst(question: BurstQuestion): Promise<Burst>
+  /** Puts so many entries into the log. */
+  fill(count: number): Promise<void>
+  /** Resident bytes. */
+  rss(): number
 }
 
 /** For one of several nodes: the bus, if it is NATS, and what it shares with the first node. */
@@ -84,6 +89,8 @@ serveParent({
   state: () => state,
   credentials: async () => JSON.parse(await readFile(join(state, 'cli.json'), 'utf8')) as Credentials,
   burst: createBurst(authority.revoker, surroundings.chance),
+  fill: createFill(authority.store, surroundings.chance),
+  rss: () => process.memoryUsage.rss(),
 } satisfies AuthorityAnswers)
 
 process.once('SIGTERM', () => void authority.close().finally(() => process.exit(0)))

@@ -70,7 +70,7 @@ export interface RegistryObserver {
  * Looks that find something come as far apart as the dearest follower asks, so that a flood of wake-ups becomes groups, and no
  * further than this. With little to pay for a group, the turns of the event loop are the groups.
  */
-const MAX_GROUP_MS = 5
+const MAX_GROUP_MS = 20
 /** Timers are no finer. */
 const TIMER_MS = 1
 /** Entries read at once. */
