@@ -52,6 +52,8 @@ export interface KeysPayload {
   readonly iss: string
   /** Epoch milliseconds of the signing node. A receiver takes none that is older than the last it took. */
   readonly at: number
+  /** The epoch of the log that they were read in; `-` while the node that signs has doubts. */
+  readonly epoch?: string
   readonly token_keys: readonly unknown[]
   readonly feed_keys: readonly unknown[]
 }

@@ -241,7 +241,8 @@ export async function startIssuer(options: { path?: string; port?: number } = {}
 
   function signedKeys(response: ServerResponse): void {
     const [token_keys, feed_keys] = [self.jwks, self.feedJwks].map((keys) => keys.map((key) => key.jwk))
-    const payload = { iss: issuer, at: Date.now() - (self.faults.keysAgeMs ?? 0), token_keys, feed_keys }
+    const { keysAgeMs = 0, keysEpoch = self.epoch } = self.faults
+    const payload = { iss: issuer, at: Date.now() - keysAgeMs, epoch: keysEpoch, token_keys, feed_keys }
     response.writeHead(200, { 'content-type': 'application/jwt', 'cache-control': self.cacheControl })
     response.end(signJws(self.feedKey, { typ: KEYS_TYPE }, payload))
   }

@@ -7,7 +7,7 @@
 import { EPOCH_HEADER } from '@signet/kernel/feed.ts'
 import type { Surroundings, Timer } from '@signet/kernel/surroundings.ts'
 import { type Bounds, fetchWhole, HttpTrouble, type Transport } from './http.ts'
-import type { Algorithm } from './jwk.ts'
+import { type Algorithm, isRecord } from './jwk.ts'
 import type { KeySet } from './key-set.ts'
 import { TwoGenerations } from './two-generations.ts'
 
@@ -127,10 +127,12 @@ export class Jwks {
       const request = { url, method: 'GET', headers } as const
       const exchange = { transport: parts.transport, timers, signal: parts.signal }
       const { bytes, header } = await fetchWhole(exchange, request, BOUNDS)
-      const { taken, changed } = parts.keys.replace(await (parts.read ?? readJson)(bytes, url))
+      const document = await (parts.read ?? readJson)(bytes, url)
+      const { taken, changed } = parts.keys.replace(document)
       if (!taken) throw new HttpTrouble('content', url, { why: 'no key that can be used' })
       this.failures = 0
-      this.epochRead = header(EPOCH_HEADER)
+      // Who need not be believed about keys, need not be about their epoch: there it is in what is signed.
+      this.epochRead = parts.read === undefined ? header(EPOCH_HEADER) : epochOf(document)
       this.again(maxAgeSeconds(header('cache-control')) * 800)
       if (changed) {
         this.absent.clear()
@@ -170,3 +172,6 @@ async function readJson(bytes: Uint8Array, url: string): Promise<unknown> {
     throw new HttpTrouble('content', url, { cause, why: 'not JSON' })
   }
 }
+
+const epochOf = (document: unknown): string | undefined =>
+  isRecord(document) && typeof document.epoch === 'string' ? document.epoch : undefined

@@ -196,7 +196,7 @@ class NetworkKnowledge extends Issuers implements Knowledge {
   private async keysIn(epoch: string): Promise<void> {
     const jwks = this.sets.get(this.parts.settings.issuer)?.jwks
     if ((await jwks?.anew()) !== true) throw new Error('the keys could not be read anew, and another epoch may have others')
-    // Whoever answered may not know of the epoch yet. Through a relay, or from an older authority, nobody says.
+    // Whoever answered may not know of the epoch yet. An older authority does not say.
     if (jwks?.epoch !== undefined && jwks.epoch !== epoch) throw new Error('the keys are still those of another epoch')
   }
 

@@ -9,7 +9,10 @@ import type { KeySet } from './key-set.ts'
 
 export interface SignedKeys {
   /** The JWKS with the token keys, or the feed's, out of a signed document. Throws when it does not count. */
-  read(purpose: 'token' | 'feed', bytes: Uint8Array): Promise<{ readonly keys: readonly unknown[] }>
+  read(
+    purpose: 'token' | 'feed',
+    bytes: Uint8Array,
+  ): Promise<{ readonly keys: readonly unknown[]; readonly epoch: string | undefined }>
 }
 
 /** Two nodes that made a document each, at two clocks. */
@@ -33,7 +36,7 @@ export function createSignedKeys(parts: {
       // Whichever half was asked for: the next set may be signed by a key that is in this one alone.
       feedKeys.replace({ keys: payload.feed_keys })
       parts.onKeys(jws)
-      return { keys: purpose === 'token' ? payload.token_keys : payload.feed_keys }
+      return { keys: purpose === 'token' ? payload.token_keys : payload.feed_keys, epoch: payload.epoch }
     },
   }
 }
