@@ -118,7 +118,7 @@ function suite(nats: TestNats): void {
       }
       await until(() => woken > before)
       await hear()
-      const most = (performance.now() - began) / 5 + 2
+      const most = (performance.now() - began) / 4 + 5 // Timers may be a fraction of a millisecond early.
       assert.ok(woken - before <= most, `${woken - before} wake-ups, at most ${most}`)
     })
 

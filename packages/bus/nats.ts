@@ -26,8 +26,9 @@ export function createNatsBus({ link, name, clock, timers }: NatsBusParts): Bus 
   const byName = new Map(SUBJECTS.map((subject) => [name(subject), subject]))
   /** Subjects to tell next. What is published while a message is under way goes out as one group. */
   const pending = new Set<Subject>()
-  /** When each subject was woken last; in the future, when a wake-up is waiting. */
+  /** When each subject was woken last, and which have a wake-up waiting. */
   const wokenMs = new Map<Subject, number>()
+  const waiting = new Set<Subject>()
   let listening: NatsConnection | undefined
   let sending: NatsConnection | undefined
   let closed = false
@@ -72,13 +73,19 @@ export function createNatsBus({ link, name, clock, timers }: NatsBusParts): Bus 
 
   function heard(named: string): void {
     const subject = byName.get(named)
-    if (subject === undefined) return
-    const nowMs = clock.monotonic()
-    const nextMs = (wokenMs.get(subject) ?? Number.NEGATIVE_INFINITY) + WAKE_GAP_MS
-    if (nextMs > nowMs + WAKE_GAP_MS) return // One is waiting.
-    wokenMs.set(subject, Math.max(nowMs, nextMs))
-    if (nextMs <= nowMs) local.wake(subject)
-    else timers.after(nextMs - nowMs, () => local.wake(subject))
+    if (subject === undefined || waiting.has(subject)) return
+    const waitMs = (wokenMs.get(subject) ?? Number.NEGATIVE_INFINITY) + WAKE_GAP_MS - clock.monotonic()
+    if (waitMs <= 0) wake(subject)
+    else {
+      waiting.add(subject)
+      timers.after(waitMs, () => wake(subject))
+    }
+  }
+
+  function wake(subject: Subject): void {
+    waiting.delete(subject)
+    wokenMs.set(subject, clock.monotonic())
+    local.wake(subject)
   }
 
   /** One group at a time, and the next when the server has answered: so no buffer grows, however much is published. */
