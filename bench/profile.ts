@@ -14,6 +14,7 @@ import {
   ACTIVE,
   clientCredentials,
   codeExchange,
+  ID_TOKEN,
   introspection,
   type Operation,
   refresh,
@@ -27,7 +28,7 @@ import { interleave, quantile } from './rounds.ts'
 const OPERATIONS: Readonly<Record<string, readonly [Operation, expect: string]>> = {
   issue: [clientCredentials, TOKENS],
   refresh: [refresh, TOKENS],
-  code: [codeExchange, TOKENS],
+  code: [codeExchange, ID_TOKEN],
   introspect: [introspection('refresh', APP_CLIENT), ACTIVE],
   'introspect-api': [introspection('opaque', API_CLIENT), ACTIVE],
   revoke: [revocation, ''],

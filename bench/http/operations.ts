@@ -8,6 +8,8 @@ export type Operation = (contest: Contest, contestant: Contestant) => (milliseco
 
 /** What every answer must contain. */
 export const TOKENS = '"access_token"'
+/** Of the answer to a code of a sign-in by OpenID Connect: that all three are there. */
+export const ID_TOKEN = '"id_token"'
 export const ACTIVE = '"active":true'
 
 export const clientCredentials: Operation = (contest, contestant) => {
