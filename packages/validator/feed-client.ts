@@ -114,7 +114,7 @@ export class FeedClient {
     this.probePause = new Pause(timers, this.abort.signal)
     this.followPause = new Pause(timers, this.abort.signal)
     this.backoff = new Backoff(chance, BACKOFF_MOST_MS)
-    const most = parts.tap?.probeEveryMs ?? (parts.nats === undefined ? PROBE_MOST_MS : NATS_PROBE_MS)
+    const most = Math.min(parts.tap?.probeEveryMs ?? PROBE_MOST_MS, parts.nats === undefined ? PROBE_MOST_MS : NATS_PROBE_MS)
     this.probeEveryMs = Math.max(PROBE_LEAST_MS, Math.min(most, parts.tightestMs / 4))
     this.probeTimeoutMs = this.leastTimeoutMs
     this.nats = parts.nats === undefined ? undefined : this.createNats(parts.nats)
