@@ -2,7 +2,7 @@
  * The tamper-evident record. Events gather into batches, one per commit; batches form a hash chain per node. Any two
  * parties must compute the same hashes, so the encoding is fixed here.
  */
-import { concat, toBase64Url } from './bytes.ts'
+import { toBase64Url } from './bytes.ts'
 import type { Sha256 } from './surroundings.ts'
 
 export const AUDIT_SCHEMA = 1
@@ -43,11 +43,19 @@ export const GENESIS = new Uint8Array(32)
 /** RFC 6962 §2.1 Merkle tree hash over the events, so that one event can be proven without showing the others. */
 export function eventsRoot(sha256: Sha256, events: readonly string[]): Uint8Array {
   if (events.length === 0) return sha256(new Uint8Array(0))
-  if (events.length === 1) return sha256(concat(new Uint8Array([0]), new TextEncoder().encode(events[0] as string)))
+  if (events.length === 1) return sha256(`\u0000${events[0] as string}`) // The byte 0, then the event in UTF-8.
   let split = 1
   while (split * 2 < events.length) split *= 2
-  return sha256(concat(new Uint8Array([1]), eventsRoot(sha256, events.slice(0, split)), eventsRoot(sha256, events.slice(split))))
+  const left = eventsRoot(sha256, events.slice(0, split))
+  const right = eventsRoot(sha256, events.slice(split))
+  inner.set(left, 1)
+  inner.set(right, 33)
+  return sha256(inner)
 }
+
+/** The byte 1 and two hashes: filled and hashed at once, over and over. */
+const inner = new Uint8Array(65)
+inner[0] = 1
 
 /** Hash of a batch: SHA-256 over schema, chain, index, time, previous hash and the root of its events. */
 export function batchHash(
