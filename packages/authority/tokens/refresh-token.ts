@@ -4,7 +4,6 @@
  * yields a token, and the same generation always has the same token: what a lost answer contained can be said again.
  */
 import { timingSafeEqual } from 'node:crypto'
-import { concat } from '@signet/kernel/bytes.ts'
 import { fault } from '@signet/kernel/errors.ts'
 import { type FamilyId, idFromBytes, idToBytes, isUuidV7 } from '@signet/kernel/ids.ts'
 import { decodeOpaque, encodeOpaque } from '@signet/kernel/opaque-token.ts'
@@ -87,7 +86,10 @@ function ringOf(generation: number, family: Pick<FamilyRecord, 'generation' | 'r
 const PURPOSE = new TextEncoder().encode('signet/refresh/1')
 
 function tagged(id: FamilyId, generation: number, nonce: Uint8Array): Uint8Array {
-  const count = new Uint8Array(4)
-  new DataView(count.buffer).setUint32(0, generation)
-  return concat(PURPOSE, idToBytes(id), count, nonce)
+  const data = new Uint8Array(PURPOSE.length + 20 + nonce.length)
+  data.set(PURPOSE)
+  data.set(idToBytes(id), PURPOSE.length)
+  new DataView(data.buffer).setUint32(PURPOSE.length + 16, generation)
+  data.set(nonce, PURPOSE.length + 20)
+  return data
 }
