@@ -1,5 +1,7 @@
 import assert from 'node:assert/strict'
+import { chmod, readFile, writeFile } from 'node:fs/promises'
 import { get } from 'node:http'
+import { join } from 'node:path'
 import { afterEach, beforeEach, test } from 'node:test'
 import { BATCH_TYPE, MAX_HOPS, RELAY_PATH } from '@signet/kernel/feed.ts'
 import type { Validator } from '@signet/validator/index.ts'
@@ -294,6 +296,37 @@ test('a relay that was restarted while its upstream is away serves what it kept,
   assert.equal(snapshot.headers.get('etag'), `"${issuer.epoch}:1"`)
   const { payload } = await headOf(after)
   assert.deepEqual([payload.seq, payload.epoch], [seq, issuer.epoch])
+})
+
+test('what a relay kept is verified anew: a batch that was put there, forged or poisoned, makes it vouch for nothing', async () => {
+  const relay = await relayOf(undoing, issuer)
+  await until(() => relay.stats().stalenessMs < 1000, 'the relay is fresh')
+  await relay.close()
+  issuer.faults.status = 503
+  const file = join(relay.directory, 'relay-tail.json')
+  const tail = JSON.parse(await readFile(file, 'utf8')) as { batches: string[] }
+  const batch = (signer: typeof issuer.feedKey, cutoffMs: number) => {
+    const entries = [[Buffer.alloc(16, 1).toString('base64url'), cutoffMs, Math.floor(Date.now() / 1000) + 60]]
+    const { epoch, salt } = issuer
+    const payload = { iss: issuer.issuer, epoch, from: 1, to: 1, salt_version: salt.version, at: Date.now(), entries }
+    return signJws(signer, { typ: BATCH_TYPE }, payload)
+  }
+  for (const [jws, reason] of [
+    [batch(testKey(issuer.feedKey.kid), Date.now()), 'bad_signature'],
+    [batch(issuer.feedKey, Date.now() + 3_600_000), 'poisoned'],
+  ] as const) {
+    await writeFile(file, JSON.stringify({ ...tail, batches: [jws] }))
+    const again = await relayOf(undoing, issuer, undefined, { stateDirectory: relay.directory })
+    await until(() => again.troubles.some(({ cause }) => `${cause}`.includes(reason)), `it is ${reason}`)
+    assert.equal(again.stats().position?.seq, 0)
+    assert.equal((await headOf(again)).status, 503)
+    await again.close()
+  }
+  if (process.platform === 'win32') return
+  await chmod(file, 0o666)
+  const open = await relayOf(undoing, issuer, undefined, { stateDirectory: relay.directory })
+  await until(() => open.troubles.some(({ cause }) => `${cause}`.includes('others may write')), 'it is not used at all')
+  assert.equal(open.stats().position, undefined)
 })
 
 test('a snapshot is not sent again to whoever has it', async () => {

@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import { afterEach, beforeEach, describe, test } from 'node:test'
 import { createRevocationView } from '@signet/kernel/revocation-view.ts'
 import { CacheFileFault, readCacheFile, writeCacheFile } from './disk-cache.ts'
+import { createValidator } from './index.ts'
 import { chance } from './issuer.testkit.ts'
 
 const ISSUER = 'https://id.example'
@@ -47,6 +48,29 @@ describe('the cache file', () => {
   test('can be written before anything is known', async () => {
     await writeCacheFile(path, { issuer: ISSUER, jwks: {}, view: createRevocationView(), freshAtMs: undefined })
     assert.equal((await readCacheFile(path, ISSUER))?.registry, undefined)
+  })
+
+  test('keeps the feed keys that follow from pinned ones', async () => {
+    const feed = { pins: 'digest of the pins', jwks: [{ kty: 'EC', kid: 'feed' }] }
+    await writeCacheFile(path, { issuer: ISSUER, jwks, view: createRevocationView(), freshAtMs: undefined, feed })
+    assert.deepEqual((await readCacheFile(path, ISSUER))?.feed, feed)
+  })
+
+  test('with a cutoff beyond the poison limit is not taken in', async () => {
+    const view = createRevocationView()
+    view.begin({ epoch: 'e', seq: 0 }, { version: 3, bytes: chance.bytes(16) })
+    const [nowMs, dropAfter] = [Date.now(), 2 ** 32 - 1]
+    const entries = [{ key: chance.bytes(16), cutoffMs: nowMs + 3_600_000, dropAfter }]
+    view.applyBatch({ epoch: 'e', from: 1, to: 1, saltVersion: 3, entries }, { nowMs, guardMs: 7_200_000 })
+    const issuer = 'http://localhost:9' // Nobody is there.
+    await writeCacheFile(path, { issuer, jwks: {}, view, freshAtMs: nowMs })
+    const validator = createValidator({ issuer, audience: 'https://api.example', cacheFile: path })
+    const told = Promise.withResolvers<unknown>()
+    validator.events.on('trouble', ({ what, cause }) => what === 'cache_file' && told.resolve(cause))
+    assert.match(String(await told.promise), /refused: poisoned/)
+    assert.equal(validator.stats().position, undefined)
+    assert.equal(validator.stats().stalenessMs, Number.POSITIVE_INFINITY)
+    await validator.close()
   })
 
   test('that is not there is nothing', async () => {
