@@ -69,6 +69,32 @@ function suite(postgres: TestPostgres): void {
     }
   })
 
+  it('reaches past a revocation of another node that began later and was committed before', async () => {
+    const foreign = (kind: 'subject' | 'client', id: string) => ({ kind, id, issuer: 'https://other.example' }) as const
+    let begun = () => {}
+    const isBegun = new Promise<void>((resolve) => {
+      begun = resolve
+    })
+    let go = () => {}
+    const mayGo = new Promise<void>((resolve) => {
+      go = resolve
+    })
+    const slow = one.store.transact(async (tx) => {
+      const pending = await one.revoker.within(tx, foreign('subject', 'slow'), WHY)
+      begun()
+      await mayGo
+      return pending
+    })
+    await isBegun
+    await new Promise((resolve) => setTimeout(resolve, 5))
+    const quick = await other.revoker.revoke(foreign('client', 'quick'), WHY)
+    go()
+    // Whoever signs in now, before the slow one is acknowledged, gets an issue time of quick.cutoffMs + 1.
+    const receipt = await one.revoker.settle(await slow)
+    assert.ok(receipt.cutoffMs > quick.cutoffMs, `${receipt.cutoffMs} does not reach past ${quick.cutoffMs}`)
+    assert.equal((await one.log()).length, 3, 'raised once')
+  })
+
   it('loses no revocation that races with the undoing of another', async () => {
     const client = await one.addClient()
     const subjects = await both(60, (world) => world.addSubject())

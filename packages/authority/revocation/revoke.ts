@@ -124,7 +124,7 @@ export function createRevoker(parts: RevokerParts): Revoker {
 
   /** The whole act, inside the transaction. */
   async function make(tx: Tx, target: KnownTarget, act: Act, why: Why): Promise<PendingReceipt> {
-    const { salt } = await tx.revocations.head()
+    const { salt, cutoffMs: largestMs } = await tx.revocations.head()
     const key = keyOf(sha256, salt, target)
     const claim = why.idempotencyKey === undefined ? undefined : claimOfActor(sha256, why)
     const before = claim && (await tx.idempotency.find(claim))
@@ -138,7 +138,7 @@ export function createRevoker(parts: RevokerParts): Revoker {
       }
     }
     const prior = await notePrior(tx, target, act, sha256)
-    const span = await take(tx, { target, act, why, key, cutoffMs: nextCutoffMs(tx.nowMs) }, parts)
+    const span = await take(tx, { target, act, why, key, cutoffMs: nextCutoffMs(tx.nowMs, largestMs) }, parts)
     if (span === undefined) return { target, act, why, key, outcome: { kind: 'unmoved' } }
     if (claim !== undefined) {
       // Two with the same key at once: the store lets one `put` win and runs the other again, which then finds it.
@@ -157,13 +157,13 @@ export function createRevoker(parts: RevokerParts): Revoker {
   }
 
   /**
-   * Past the guard, and past every cutoff whose commit this node has seen return: a token issued right after that one, in
-   * the same millisecond, must be within reach of this one.
+   * Past the guard, and past every cutoff whose commit is known to have returned: a token issued right after that one, in the same
+   * millisecond, must be within reach of this one. Commits that came in between are looked for at the acknowledgment (settle.ts).
    */
-  function nextCutoffMs(nowMs: number): number {
+  function nextCutoffMs(nowMs: number, largestMs: number): number {
     const cutoffMs = nowMs + guardMsOf(settings)
-    const settled = settledMs < cutoffMs ? cutoffMs : Math.min(settledMs + 1, cutoffMs + MAX_AHEAD_MS)
-    return takenOverMs < settled ? settled : Math.min(takenOverMs + 1, settled + settings.clockOffsetMilliseconds)
+    const knownMs = Math.max(settledMs, largestMs)
+    return knownMs < cutoffMs ? cutoffMs : Math.min(knownMs + 1, cutoffMs + MAX_AHEAD_MS)
   }
 
   async function settle(pending: PendingReceipt): Promise<RevocationReceipt> {

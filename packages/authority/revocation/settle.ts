@@ -13,7 +13,7 @@ import { notePrior } from './prior.ts'
 import { auditAct, keyOf, logEntry, type StoredAnswer } from './record.ts'
 import { refuse } from './refuse.ts'
 import type { Registry } from './registry.ts'
-import { type RevocationSettings, slackMsOf } from './rules.ts'
+import { guardMsOf, MAX_AHEAD_MS, type RevocationSettings, slackMsOf } from './rules.ts'
 import { findStatus, type KeyEnder, moveStanding } from './standing.ts'
 import { mayBeRowless } from './take.ts'
 import type { Act, KnownTarget, Span, Why } from './target.ts'
@@ -45,7 +45,7 @@ interface Made {
   readonly span: Span
   readonly atMs: number
   /** Filled by the store when the commit is acknowledged. */
-  readonly place: { readonly seq: number; readonly epoch: string }
+  readonly place: { readonly seq: number; readonly epoch: string; readonly beforeMs: number }
 }
 
 export interface RevokerParts {
@@ -71,7 +71,7 @@ export interface RevocationObserver {
 }
 
 export type SettleParts = RevokerParts & {
-  nextCutoffMs(nowMs: number): number
+  nextCutoffMs(nowMs: number, largestMs: number): number
   /** Entries being raised by this node, by epoch and number: a thousand who ask about one late entry raise it once. */
   readonly raising: Map<string, Promise<RevocationReceipt>>
 }
@@ -105,7 +105,7 @@ async function announce(target: KnownTarget, { bus, keys }: SettleParts): Promis
 
 async function confirm(pending: PendingReceipt, first: Made, parts: SettleParts): Promise<RevocationReceipt> {
   let made = first
-  for (let raises = 0; !isInTime(await parts.store.now(), made.span.cutoffMs, parts); raises++) {
+  for (let raises = 0; await isOutrun(pending, made, parts); raises++) {
     if (raises === MAX_RAISES) throw fault('store_unavailable')
     parts.observe?.raised?.(pending.target.kind)
     made = await raise(pending, made.span, parts)
@@ -114,15 +114,43 @@ async function confirm(pending: PendingReceipt, first: Made, parts: SettleParts)
   return { epoch, seq, cutoffMs: made.span.cutoffMs, committedAtMs: made.atMs, already: false }
 }
 
+/** Late, or overtaken: a token may have been issued before this acknowledgment and past its cutoff. */
+async function isOutrun({ target }: PendingReceipt, made: Made, parts: SettleParts): Promise<boolean> {
+  const nowMs = await parts.store.now()
+  return !isInTime(nowMs, made.span.cutoffMs, parts) || (await isOvertaken(target, made, parts))
+}
+
+/** Entries before our own that are looked at when commits crossed. */
+const MAX_CROSSED = 1000
+
+/**
+ * A commit of another node began later than ours, so that its cutoff is as large or larger, and was acknowledged before: what was issued in
+ * between lies just past that one. Only of another kind, or for the same target, can both have a hold on one token.
+ */
+async function isOvertaken(target: KnownTarget, { span, atMs, place }: Made, { store, settings }: SettleParts): Promise<boolean> {
+  // A larger one that is out of reach is of a time before the store's clock was set back.
+  const reachMs = atMs + guardMsOf(settings) + MAX_AHEAD_MS
+  if (place.beforeMs < span.cutoffMs || place.beforeMs >= reachMs) return false
+  const before = await store.revocations.after(Math.max(0, place.seq - 1 - MAX_CROSSED), MAX_CROSSED)
+  const isSame = (entry: LogEntry) => entry.target === target.id && entry.issuer === target.issuer
+  return before.some(
+    (entry) =>
+      entry.seq < place.seq &&
+      entry.cutoffMs >= span.cutoffMs &&
+      entry.cutoffMs < reachMs &&
+      (entry.kind !== target.kind || isSame(entry)),
+  )
+}
+
 const isInTime = (nowMs: number, cutoffMs: number, { settings }: SettleParts): boolean => nowMs <= cutoffMs - slackMsOf(settings)
 
 /** The same revocation once more, with a later cutoff. */
 async function raise(pending: PendingReceipt, before: Span, parts: SettleParts): Promise<Made> {
   const { target, act, why } = pending
   const made = await parts.store.transact(async (tx): Promise<Made> => {
-    const { salt } = await tx.revocations.head()
+    const { salt, cutoffMs: largestMs } = await tx.revocations.head()
     const key = keyOf(parts.sha256, salt, target)
-    const cutoffMs = Math.max(before.cutoffMs + 1, parts.nextCutoffMs(tx.nowMs))
+    const cutoffMs = Math.max(before.cutoffMs + 1, parts.nextCutoffMs(tx.nowMs, largestMs))
     const span = { cutoffMs, dropAfter: before.dropAfter + Math.ceil((cutoffMs - before.cutoffMs) / 1000) }
     const prior = await notePrior(tx, target, act, parts.sha256)
     // It may have been deleted meanwhile; the entry is what still counts then.

@@ -8,6 +8,7 @@ import { regions } from './migrations/0002-regions.ts'
 import { batches } from './migrations/0003-batches.ts'
 import { validators } from './migrations/0004-validators.ts'
 import { epochs } from './migrations/0005-epochs.ts'
+import { largestCutoff } from './migrations/0006-largest-cutoff.ts'
 
 const MIGRATIONS: readonly { readonly version: number; readonly sql: string }[] = [
   { version: 1, sql: first },
@@ -15,6 +16,7 @@ const MIGRATIONS: readonly { readonly version: number; readonly sql: string }[] 
   { version: 3, sql: batches },
   { version: 4, sql: validators },
   { version: 5, sql: epochs },
+  { version: 6, sql: largestCutoff },
 ]
 
 export const SCHEMA_VERSION = MIGRATIONS.length

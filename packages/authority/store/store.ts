@@ -630,6 +630,8 @@ export interface LogHead {
   /** Entries at or before it may have been purged: a reader behind it needs the snapshot. */
   readonly floor: number
   readonly salt: Salt
+  /** The largest cutoff of any entry so far. */
+  readonly cutoffMs: number
 }
 export interface RevocationLookups {
   /** From the truth, not from memory: one read of the store. Creates the first epoch when there is none. */
@@ -645,8 +647,8 @@ export interface RevocationLookups {
 }
 export interface RevocationTransitions {
   head(): Promise<LogHead>
-  /** Appends. `seq` of the returned object is set when the commit is acknowledged. */
-  append(entry: Omit<LogEntry, 'seq' | 'epoch' | 'atMs'>): { seq: number; epoch: string }
+  /** Appends. The returned object is filled when the commit is acknowledged; `beforeMs` is the largest cutoff of all commits before it. */
+  append(entry: Omit<LogEntry, 'seq' | 'epoch' | 'atMs'>): { seq: number; epoch: string; beforeMs: number }
   ofKey(key: Uint8Array): Promise<readonly LogEntry[]>
   /**
    * Lays entries (≤ 1000) beside the log, where nobody sees them, for a new epoch to begin with: behind those that `staged` counts, or as

@@ -21,7 +21,7 @@ import { boundedLimit, MAX_PAGE } from './page.ts'
 import { peerLookups } from './peers.ts'
 import type { NewEntry, Place, Row, Sql, Work } from './sql.ts'
 
-const HEAD = 'select epoch, seq, floor, salt_version, salt from revocation_head where one = 1'
+const HEAD = 'select epoch, seq, floor, salt_version, salt, cutoff_ms from revocation_head where one = 1'
 // A node of the version before begins an epoch without a base, and with a floor of 0.
 const BASE = 'case when h.base <= h.floor then h.base else 0 end'
 const LOG = `revocation_head h, revocation_log l where h.one = 1 and l.seq <= h.seq`
@@ -63,6 +63,7 @@ export async function readHead(sql: Sql): Promise<LogHead> {
     seq: row.seq as number,
     floor: row.floor as number,
     salt: { version: row.salt_version as number, bytes: sql.dialect.readBytes(row.salt) },
+    cutoffMs: row.cutoff_ms as number,
   }
 }
 
@@ -100,7 +101,7 @@ export function revocationTransitions(work: Work): RevocationTransitions {
       return head
     },
     append(entry) {
-      const place: Place = { seq: 0, epoch: '' }
+      const place: Place = { seq: 0, epoch: '', beforeMs: 0 }
       outbox.entries.push({ entry, place })
       return place
     },
@@ -121,11 +122,12 @@ export function revocationTransitions(work: Work): RevocationTransitions {
       const seen = outbox.head ?? (await readHead(work))
       const { base, count } = staged ?? { base: await nextBase(work), count: 0 }
       const seq = base + count + entries.length
+      const cutoffMs = entries.reduce((most, entry) => Math.max(most, entry.cutoffMs), seen.cutoffMs)
       work.known.head = undefined
       const moved = await work.write(
-        `update revocation_head set epoch = $1, seq = $2, floor = $3, base = $3, salt_version = $4, salt = $5
+        `update revocation_head set epoch = $1, seq = $2, floor = $3, base = $3, salt_version = $4, salt = $5, cutoff_ms = $8
          where one = 1 and epoch = $6 and seq = $7`,
-        [epoch, seq, base, salt.version, salt.bytes, seen.epoch, seen.seq],
+        [epoch, seq, base, salt.version, salt.bytes, seen.epoch, seen.seq, cutoffMs],
       )
       if (moved !== 1) work.again()
       // The head is locked now, and who sweeps locks it too: what is there stays.
@@ -135,7 +137,7 @@ export function revocationTransitions(work: Work): RevocationTransitions {
         work,
         entries.map((entry, n) => entryValues(base + count + n + 1, work.nowMs, entry)),
       )
-      outbox.head = { epoch, seq, floor: base, salt }
+      outbox.head = { epoch, seq, floor: base, salt, cutoffMs }
       work.known.head = outbox.head
       outbox.renewed = true
       return true
@@ -196,6 +198,7 @@ export async function appendEntries(
     work.afterCommit(() => {
       place.seq = before + n + 1
       place.epoch = head.epoch as string
+      place.beforeMs = head.previous_cutoff_ms as number
     })
   })
   return true
@@ -206,28 +209,32 @@ type Entry = (string | number | Uint8Array | null)[]
 
 const COLUMNS = 'seq, at_ms, key, cutoff_ms, drop_after, kind, issuer, target, reason, actor, act, origin'
 const INSERT = `insert into revocation_log (${COLUMNS}) values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)`
-const ADVANCE = 'update revocation_head set seq = seq + $1 where one = 1 and epoch = coalesce($2, epoch) returning seq, epoch'
+const ADVANCE = `update revocation_head set seq = seq + $1, previous_cutoff_ms = cutoff_ms, cutoff_ms = max(cutoff_ms, $3)
+  where one = 1 and epoch = coalesce($2, epoch) returning seq, epoch, previous_cutoff_ms`
+const CUTOFF = 3
+const largest = (rows: readonly Entry[]): number => rows.reduce((most, row) => Math.max(most, row[CUTOFF] as number), 0)
 
 async function appendEach(work: Work, epoch: string | null, rows: readonly Entry[]): Promise<Row | undefined> {
-  const [head] = await work.writeRows(ADVANCE, [rows.length, epoch])
+  const [head] = await work.writeRows(ADVANCE, [rows.length, epoch, largest(rows)])
   if (head === undefined) return undefined
   const before = (head.seq as number) - rows.length
   for (const [place, ...rest] of rows) await work.write(INSERT, [before + (place as number), ...rest])
   return head
 }
 
-const APPEND_MANY = `with head as (update revocation_head set seq = seq + cast($1 as bigint)
-    where one = 1 and epoch = coalesce($2, epoch) returning seq, epoch),
+const APPEND_MANY = `with head as (update revocation_head set seq = seq + cast($1 as bigint), previous_cutoff_ms = cutoff_ms,
+      cutoff_ms = greatest(cutoff_ms, cast($15 as bigint))
+    where one = 1 and epoch = coalesce($2, epoch) returning seq, epoch, previous_cutoff_ms),
   put as (insert into revocation_log (${COLUMNS})
     select head.seq - $1 + r.place, r.at_ms, r.key, r.cutoff_ms, r.drop_after, r.kind, r.issuer, r.target, r.reason, r.actor,
       r.act, r.origin
     from head, unnest($3::bigint[], $4::bigint[], $5::bytea[], $6::bigint[], $7::bigint[], $8::smallint[], $9::text[], $10::text[],
       $11::text[], $12::text[], $13::smallint[], $14::text[])
       as r(place, at_ms, key, cutoff_ms, drop_after, kind, issuer, target, reason, actor, act, origin))
-  select seq, epoch from head`
+  select seq, epoch, previous_cutoff_ms from head`
 
 async function appendMany(work: Work, epoch: string | null, rows: readonly Entry[]): Promise<Row | undefined> {
-  return (await work.writeRows(APPEND_MANY, [rows.length, epoch, ...columnsOf(rows)]))[0]
+  return (await work.writeRows(APPEND_MANY, [rows.length, epoch, ...columnsOf(rows), largest(rows)]))[0]
 }
 
 async function insertRows(work: Work, rows: readonly Entry[]): Promise<void> {

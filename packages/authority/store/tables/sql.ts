@@ -70,6 +70,8 @@ export type NewEntry = Omit<LogEntry, 'seq' | 'epoch' | 'atMs'>
 export interface Place {
   seq: number
   epoch: string
+  /** The largest cutoff of the commits before this one. */
+  beforeMs: number
 }
 
 export interface Outbox {
