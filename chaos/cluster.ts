@@ -10,6 +10,7 @@ import { startNats, type TestNats } from '@signet/testkit/nats.ts'
 import { freePort } from '../packages/cli/start/free-port.ts'
 import { startBalancer } from './balancer.ts'
 import { type Database, startDatabase } from './database.ts'
+import { insist } from './insist.ts'
 import { type Link, startLink } from './link.ts'
 import { createProcess, type Proc, type Surroundings } from './process.ts'
 import { machineMs } from './recorder.ts'
@@ -155,11 +156,9 @@ export async function startCluster(options: ClusterOptions): Promise<Cluster> {
     }
     const credentials = JSON.parse(await readFile(join(state, 'cli.json'), 'utf8')) as Credentials
     const admin = createAdminClient({ credentials })
-    await admin.call('putResource', {
-      params: { uri: API },
-      body: { name: 'Notes', scopes: ['notes:read', 'notes:write'].map((name) => ({ name, description: `May ${name}` })) },
-    })
-    const feed = await admin.call('createClient', {
+    const scopes = ['notes:read', 'notes:write'].map((name) => ({ name, description: `May ${name}` }))
+    await insist(() => admin.call('putResource', { params: { uri: API }, body: { name: 'Notes', scopes } }))
+    const feedClient = {
       body: {
         name: 'Notes service',
         platform: 'service',
@@ -168,7 +167,8 @@ export async function startCluster(options: ClusterOptions): Promise<Cluster> {
         scopes: ['signet:feed'],
         resources: [issuer],
       } as never,
-    })
+    }
+    const feed = await insist(() => admin.call('createClient', feedClient))
 
     const watched = new Map<string, WatchedToken>()
     const watchers: Watcher[] = []

@@ -1,6 +1,7 @@
 /**
  * A way between two parts that can be broken: a TCP proxy on loopback. It may be cut (connections end, new ones are refused), or swallow
- * what goes one way or both (connections stay open, nothing arrives), and it may be led to another target.
+ * what goes one way or both (connections stay open, nothing arrives), or hold it back and deliver it late, as after a link that was down for a moment;
+ * and it may be led to another target.
  */
 import { connect, createServer, type Socket } from 'node:net'
 
@@ -10,6 +11,7 @@ export interface Link {
   readonly port: number
   cut(): void
   swallow(...ways: readonly Way[]): void
+  hold(): void
   heal(): void
   /** From now on to this port; connections that are there end. */
   lead(target: number): void
@@ -19,6 +21,7 @@ export interface Link {
 export async function startLink(first: number): Promise<Link> {
   let target = first
   let isCut = false
+  let isHeld = false
   let swallowed: readonly Way[] = []
   const pairs = new Set<readonly [Socket, Socket]>()
   const server = createServer({ noDelay: true }, (near) => {
@@ -34,13 +37,14 @@ export async function startLink(first: number): Promise<Link> {
       from.on('data', (chunk) => {
         if (!swallowed.includes(way) && !to.write(chunk)) from.pause()
       })
-      to.on('drain', () => from.resume())
+      to.on('drain', () => isHeld || from.resume())
       from.on('end', () => swallowed.includes(way) || to.end())
       from.on('error', () => to.destroy())
       from.on('close', () => {
         if (!swallowed.includes(way)) to.destroy()
         pairs.delete(pair)
       })
+      if (isHeld) from.pause()
     }
   })
   await new Promise<void>((resolve, reject) => {
@@ -59,10 +63,17 @@ export async function startLink(first: number): Promise<Link> {
     swallow(...ways) {
       swallowed = ways
     },
+    hold() {
+      isHeld = true
+      for (const pair of pairs) for (const socket of pair) socket.pause()
+    },
     heal() {
       if (swallowed.length > 0) drop() // Bytes were lost on the way: those connections are of no use any more.
       swallowed = []
       isCut = false
+      if (!isHeld) return
+      isHeld = false
+      for (const pair of pairs) for (const socket of pair) socket.resume()
     },
     lead(next) {
       target = next

@@ -82,7 +82,7 @@ export async function runFaults({ name, faults, engine, rounds, validators, jani
 async function runRound(cluster: Cluster, workload: Workload, fault: Fault, round: number, kinds: number): Promise<void> {
   const turn = Math.floor(round / kinds)
   const { recorder } = cluster.surroundings
-  await wait(100 + Math.random() * 300)
+  await wait(50 + Math.random() * 200)
   recorder.note({ is: 'fault', round, phase: 'injected', name: fault.name })
   await fault.inject(cluster, turn)
   const [least, most] = fault.lastsMs

@@ -3,9 +3,11 @@
  * last of them; with the bus, then without it. Every tenth revocation is of a token that all validators hold open; the others are of ids that nobody
  * has, which is the same work for everybody but the one who asks.
  */
+import { randomBytes } from 'node:crypto'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { newId } from '@signet/kernel/ids.ts'
 import { API, type Cluster, startCluster } from './cluster.ts'
 import { quantile } from './figures.ts'
 import type { Janitor } from './janitor.ts'
@@ -24,6 +26,8 @@ export interface SoakResult {
   readonly p50: number
   readonly p99: number
   readonly most: number
+  /** Revocations that were answered by "try again": nobody was promised anything. */
+  readonly failed: number
   /** Tokens that somebody never refused. */
   readonly lost: number
 }
@@ -96,7 +100,7 @@ async function run(
   minutes: number,
   held: ReadonlyMap<string, number>,
   ended: Map<string, number[]>,
-): Promise<Pick<SoakResult, 'revocations' | 'p50' | 'p99' | 'most' | 'lost'>> {
+): Promise<Pick<SoakResult, 'revocations' | 'failed' | 'p50' | 'p99' | 'most' | 'lost'>> {
   const { admin, issuer } = cluster
   const requests = createRequests(issuer, cluster.surroundings.recorder)
   const made = await admin.call('createClient', {
@@ -113,7 +117,8 @@ async function run(
   const acknowledged = new Map<string, number>()
   const ready: string[] = []
   const under = new Set<Promise<void>>()
-  let failed: unknown
+  let broke: unknown
+  let failed = 0
   let revocations = 0
 
   const stock = async () => {
@@ -133,30 +138,31 @@ async function run(
       signal: AbortSignal.timeout(10_000),
     })
     await answer.arrayBuffer()
+    if (answer.status === 503 || answer.status === 429) return void failed++
     if (!answer.ok) throw new Error(`a revocation was answered ${answer.status}`)
     revocations++
     if (ended.has(id)) acknowledged.set(id, machineMs())
   }
   const launch = (work: Promise<void>) => {
     under.add(work)
-    work.catch((error) => (failed ??= error)).finally(() => under.delete(work))
+    work.catch((error) => (broke ??= error)).finally(() => under.delete(work))
   }
 
   const began = performance.now()
   const total = minutes * 60 * PER_SECOND
-  for (let count = 0; count < total && failed === undefined; ) {
+  for (let count = 0; count < total && broke === undefined; ) {
     const due = Math.min(total, Math.floor(((performance.now() - began) / 1000) * PER_SECOND))
     for (; count < due && under.size < MAX_UNDER_WAY; count++) {
       const [next] = ready
       const isHeld = next !== undefined && held.get(next) === holders.length
       if (count % SAMPLE === 0 && isHeld) launch(revoke(ready.shift() as string))
-      else launch(revoke(crypto.randomUUID()))
+      else launch(revoke(newId(Date.now(), { bytes: randomBytes })))
       if (count % SAMPLE === SAMPLE / 2 && ready.length < PER_SECOND) launch(stock())
     }
     await new Promise((resolve) => setTimeout(resolve, 2))
   }
   await Promise.all(under).catch(() => {})
-  if (failed !== undefined) throw failed
+  if (broke !== undefined) throw broke
   await new Promise((resolve) => setTimeout(resolve, 3000))
   const everybody = PROCESSES * EACH
   const delays: number[] = []
@@ -166,5 +172,5 @@ async function run(
     if (moments.length < everybody) lost++
     else delays.push(Math.max(...moments) - atMs)
   }
-  return { revocations, lost, p50: quantile(delays, 0.5), p99: quantile(delays, 0.99), most: Math.max(0, ...delays) }
+  return { revocations, failed, lost, p50: quantile(delays, 0.5), p99: quantile(delays, 0.99), most: Math.max(0, ...delays) }
 }

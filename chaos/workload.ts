@@ -7,6 +7,7 @@ import type { ApiError } from '@signet/api/errors.ts'
 import type { KeyKind } from '@signet/kernel/revocation.ts'
 import { API, type Cluster } from './cluster.ts'
 import type { Ids } from './facts.ts'
+import { insist } from './insist.ts'
 import { Browser, type Client, createRequests, type Holding, type Person, REDIRECT, type Requests } from './requests.ts'
 
 export interface Workload {
@@ -45,19 +46,22 @@ interface Scene {
 export async function startWorkload(cluster: Cluster): Promise<Workload> {
   const { admin, issuer, surroundings } = cluster
   const requests = createRequests(issuer, surroundings.recorder)
-  const shop = await newClient(cluster, {
-    platform: 'web',
-    grant_types: ['authorization_code', 'refresh_token', 'client_credentials'],
-    redirect_uris: [REDIRECT],
-    first_party: true,
-  })
-  const machine = await newClient(cluster, { platform: 'service', grant_types: ['client_credentials'] })
-  const person = async (): Promise<Person> => {
-    const username = `p${randomBytes(6).toString('hex')}`
-    const password = randomBytes(15).toString('base64url')
-    const { id } = await admin.call('createSubject', { body: { username, password } })
-    return { subject: id, username, password }
-  }
+  const shop = await insist(() =>
+    newClient(cluster, {
+      platform: 'web',
+      grant_types: ['authorization_code', 'refresh_token', 'client_credentials'],
+      redirect_uris: [REDIRECT],
+      first_party: true,
+    }),
+  )
+  const machine = await insist(() => newClient(cluster, { platform: 'service', grant_types: ['client_credentials'] }))
+  const person = () =>
+    insist(async (): Promise<Person> => {
+      const username = `p${randomBytes(6).toString('hex')}`
+      const password = randomBytes(15).toString('base64url')
+      const { id } = await admin.call('createSubject', { body: { username, password } })
+      return { subject: id, username, password }
+    })
   const scene: Scene = {
     cluster,
     requests,

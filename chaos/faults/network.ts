@@ -1,18 +1,19 @@
-/** Ways between parts break: cut, or silent in one direction or both. */
+/** Ways between parts break: cut, silent in one direction or both, or down for a moment so that everything arrives late. */
+import type { Link } from '../link.ts'
 import { BOTH, type Fault, turn } from './fault.ts'
 
-const HOWS = ['cut', 'there', 'back', 'both'] as const
+const HOWS = ['cut', 'held', 'there', 'back', 'both'] as const
 
-/** On a link: refused connections, or open ones on which nothing arrives. */
-function breakLink(link: { cut(): void; swallow(...ways: ('there' | 'back')[]): void } | undefined, round: number): void {
+function breakLink(link: Link | undefined, round: number): void {
   const how = turn(HOWS, round)
   if (how === 'cut') link?.cut()
+  else if (how === 'held') link?.hold()
   else link?.swallow(...(how === 'both' ? (['there', 'back'] as const) : [how]))
 }
 
 const nodeStore: Fault = {
   name: 'partition-node-store',
-  about: 'one node is cut off from PostgreSQL: refused, deaf, mute, or both',
+  about: 'one node is cut off from PostgreSQL: refused, late, deaf, mute, or both',
   engines: ['postgres'],
   inject: ({ nodes }, round) => breakLink(turn(nodes, round).store, round),
   lastsMs: [200, 2000],
@@ -34,7 +35,7 @@ const allStore: Fault = {
 
 const validatorAuthority: Fault = {
   name: 'partition-validator',
-  about: 'validators are cut off from the authority: refused, deaf, mute, or both; one, two or all of them',
+  about: 'validators are cut off from the authority: refused, late, deaf, mute, or both; one, two or all of them',
   engines: BOTH,
   inject: ({ watchers }, round) => {
     for (const watcher of watchers.slice(0, turn([1, 2, 5], round))) breakLink(watcher.link, round)
