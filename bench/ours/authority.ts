@@ -59,6 +59,7 @@ const config: Config = {
       : database.startsWith('postgres')
         ? { engine: 'postgres', url: database }
         : { engine: 'in-process' },
+  migrations: 'auto',
   failover: 'may-lose',
   masterKeyFile: join(first?.state ?? state, 'master.key'),
   trustedProxies: 0,

@@ -12,6 +12,7 @@ import { loadSettings } from './policy/load-settings.ts'
 import type { PolicySettings } from './policy/settings.ts'
 import { REGION_NAME } from './regions/link-messages.ts'
 import type { RegionConfig } from './regions/regions.ts'
+import { isPrivate } from './surroundings.ts'
 
 export interface Config {
   /** The issuer identifier (RFC 8414 §2): https, or http on loopback. No trailing slash. */
@@ -27,6 +28,8 @@ export interface Config {
     | { readonly engine: 'sqlite'; readonly path: string }
     /** `pooled`: the URL leads to a pooler that hands out connections by transaction. */
     | { readonly engine: 'postgres'; readonly url: string; readonly pooled: boolean }
+  /** Whether a node brings the schema up to date when it starts, or refuses to start on one that is not. */
+  readonly migrations: 'auto' | 'off'
   /** How nodes wake each other; on NATS, the feed is carried to validators too. */
   readonly bus: BusConfig
   /** Whether a PostgreSQL that is promoted may lack what the one before had acknowledged (docs/operating.md, Failover). */
@@ -61,6 +64,8 @@ const SOURCES = [
   ['operations', 'SIGNET_OPERATIONS', 'operations'],
   ['state', 'SIGNET_STATE', 'state'],
   ['database', 'SIGNET_DATABASE', 'database'],
+  ['databaseFile', 'SIGNET_DATABASE_FILE', 'database-file'],
+  ['migrations', 'SIGNET_MIGRATIONS', 'migrations'],
   ['databaseDirect', 'SIGNET_DATABASE_DIRECT', 'database-direct'],
   ['bus', 'SIGNET_BUS', 'bus'],
   ['busCredentialsFile', 'SIGNET_BUS_CREDENTIALS_FILE', 'bus-credentials-file'],
@@ -71,9 +76,14 @@ const SOURCES = [
   ['fleetMemorySeconds', 'SIGNET_FLEET_MEMORY_SECONDS', 'fleet-memory-seconds'],
   ['drainSeconds', 'SIGNET_DRAIN_SECONDS', 'drain-seconds'],
   ['logLevel', 'SIGNET_LOG_LEVEL', 'log-level'],
+  ['insecurePlainBus', 'SIGNET_INSECURE_PLAIN_BUS', 'insecure-plain-bus'],
+  ['insecureHttpIssuer', 'SIGNET_INSECURE_HTTP_ISSUER', 'insecure-http-issuer'],
 ] as const
 
 const address = z.string().regex(/^(\[[0-9a-f:]+\]|[^:\s]+):\d{1,5}$/i, 'must be HOST:PORT, such as 127.0.0.1:4800')
+
+/** From the environment everything is text. */
+const flag = z.union([z.boolean(), z.enum(['true', 'false']).transform((text) => text === 'true')], 'must be true or false')
 
 const regionName = z.string().regex(REGION_NAME, 'must be 1 to 32 lower-case letters, digits and hyphens')
 
@@ -83,6 +93,9 @@ const schema = z.strictObject({
   operations: z.union([address, z.literal('off')]).default('off'),
   state: z.string().min(1).default('.signet'),
   database: z.string().default('sqlite'),
+  /** Holds what `database` would say, for a URL with a password in it. */
+  databaseFile: z.string().min(1).optional(),
+  migrations: z.enum(['auto', 'off']).default('auto'),
   /** Past the pooler that `database` leads to, for LISTEN. */
   databaseDirect: z.string().optional(),
   /** `auto`: in the process on SQLite, NOTIFY on PostgreSQL. Else NATS servers, with commas between them or as a list. */
@@ -90,7 +103,7 @@ const schema = z.strictObject({
   busCredentialsFile: z.string().min(1).optional(),
   busCaFile: z.string().min(1).optional(),
   /** Says in so many words that plain TCP to a NATS server over a network is wanted: who is on the way reads the credentials. */
-  insecurePlainBus: z.boolean().default(false),
+  insecurePlainBus: flag.default(false),
   failover: z.enum(['may-lose', 'lossless']).default('may-lose'),
   masterKeyFile: z.string().min(1).optional(),
   region: z
@@ -123,7 +136,7 @@ const schema = z.strictObject({
   drainSeconds: z.coerce.number().int().min(0).max(300).default(0),
   logLevel: z.enum(['fatal', 'error', 'warn', 'info', 'debug', 'silent']).default('info'),
   /** Says in so many words that an issuer reached by plain http over a network is wanted. */
-  insecureHttpIssuer: z.boolean().default(false),
+  insecureHttpIssuer: flag.default(false),
   policy: z.unknown().optional(),
 })
 
@@ -170,6 +183,7 @@ function build(given: z.infer<typeof schema>): Config {
       'issuer: plain http is for loopback only; use https, or set insecureHttpIssuer to true in the file if you mean it',
     )
   }
+  if (given.databaseFile !== undefined) given = { ...given, database: databaseIn(given.databaseFile, given.database, problems) }
   checkDatabase(given, problems)
   const bus = busOf(given, problems)
   const region = regionOf(given, problems)
@@ -191,6 +205,7 @@ function build(given: z.infer<typeof schema>): Config {
       given.database === 'sqlite'
         ? { engine: 'sqlite', path: join(stateDirectory, 'signet.db') }
         : { engine: 'postgres', url: given.database, pooled: given.databaseDirect !== undefined },
+    migrations: given.migrations,
     bus,
     failover: given.failover,
     masterKeyFile: given.masterKeyFile ?? join(stateDirectory, 'master.key'),
@@ -220,6 +235,13 @@ function regionOf({ region }: z.infer<typeof schema>, problems: string[]): Regio
     return { name, url: url.origin, clientId, clientSecret: new Secret(secret) }
   })
   return { name: region.name, peers, insecureIgnorePeerStaleness: region.insecureIgnorePeerStaleness }
+}
+
+function databaseIn(file: string, database: string, problems: string[]): string {
+  if (database !== 'sqlite') problems.push('databaseFile: give either database or databaseFile, not both')
+  const before = problems.length
+  checkFile('databaseFile', file, problems, 'private')
+  return problems.length > before ? database : readFileSync(file, 'utf8').trim()
 }
 
 function checkDatabase({ database, databaseDirect }: z.infer<typeof schema>, problems: string[]): void {
@@ -258,8 +280,7 @@ const PLAIN_BUS = ', or set insecurePlainBus to true in the file if you mean it'
 function checkFile(name: string, path: string, problems: string[], privacy?: 'private'): void {
   try {
     readFileSync(path)
-    const { mode } = statSync(path)
-    if (privacy === 'private' && process.platform !== 'win32' && (mode & 0o077) !== 0) {
+    if (privacy === 'private' && !isPrivate(statSync(path))) {
       problems.push(`${name}: ${path} may be read or written by others; make it mode 0600`)
     }
   } catch (error) {

@@ -1,5 +1,5 @@
 /**
- * The authority's process: `serve` (default) and `restore FILE`. Reads flags, environment and file (config.ts), builds everything
+ * The authority's process: `serve` (default), `migrate` and `restore FILE`. Reads flags, environment and file (config.ts), builds everything
  * (compose.ts), says where it listens, and stops cleanly on SIGTERM and SIGINT.
  */
 import { parseArgs } from 'node:util'
@@ -10,6 +10,7 @@ import { realSurroundings } from './surroundings.ts'
 import { createLog } from './telemetry/log.ts'
 
 const USAGE = `Usage: authority [serve] [flags]
+       authority migrate [flags]
        authority restore BACKUP [flags]
 
   --config FILE            settings as JSON (SIGNET_CONFIG)
@@ -17,6 +18,8 @@ const USAGE = `Usage: authority [serve] [flags]
   --issuer URL             default http://localhost:PORT (SIGNET_ISSUER)
   --state DIR              store, master key, credentials; default .signet (SIGNET_STATE)
   --database URL           "sqlite" (default) or postgres://… (SIGNET_DATABASE)
+  --database-file FILE     a file that holds what --database would say (SIGNET_DATABASE_FILE)
+  --migrations HOW         auto (default), or off: refuse a schema that is not up to date (SIGNET_MIGRATIONS)
   --database-direct URL    past a pooler that --database leads to, for LISTEN (SIGNET_DATABASE_DIRECT)
   --bus URL[,URL…]         "auto" (default) or nats:// or tls:// servers of NATS (SIGNET_BUS)
   --bus-credentials-file FILE   a NATS credentials file, an nkey seed or USER:PASSWORD (SIGNET_BUS_CREDENTIALS_FILE)
@@ -28,6 +31,8 @@ const USAGE = `Usage: authority [serve] [flags]
   --fleet-memory-seconds N how long validators that are gone are remembered; default 3600 (SIGNET_FLEET_MEMORY_SECONDS)
   --drain-seconds N        told to stop, serve on for so long and say "not ready"; default 0 (SIGNET_DRAIN_SECONDS)
   --log-level LEVEL        debug, info, warn, error, fatal or silent; default info (SIGNET_LOG_LEVEL)
+  --insecure-plain-bus true     plain nats:// over a network (SIGNET_INSECURE_PLAIN_BUS)
+  --insecure-http-issuer true   an http issuer over a network (SIGNET_INSECURE_HTTP_ISSUER)
 `
 
 /** Exit codes: 0 stopped as asked, 1 failed, 2 wrong usage or configuration. */
@@ -43,6 +48,10 @@ async function main(argv: readonly string[]): Promise<number> {
       state: flag,
       database: flag,
       failover: flag,
+      'database-file': flag,
+      migrations: flag,
+      'insecure-plain-bus': flag,
+      'insecure-http-issuer': flag,
       'database-direct': flag,
       bus: flag,
       'bus-credentials-file': flag,
@@ -64,6 +73,7 @@ async function main(argv: readonly string[]): Promise<number> {
   const config = loadConfig(flags, process.env)
   const [command = 'serve', file, ...rest] = positionals
   if (command === 'serve' && file === undefined) return serve(config)
+  if (command === 'migrate' && file === undefined) return migrate(config)
   if (command === 'restore' && file !== undefined && rest.length === 0) return restoreFrom(config, file)
   process.stderr.write(USAGE)
   return 2
@@ -91,6 +101,14 @@ async function serve(config: Config): Promise<number> {
   const now = new AbortController()
   for (const again of ['SIGTERM', 'SIGINT'] as const) process.once(again, () => now.abort()) // A second one: without the wait.
   await authority.close(now.signal)
+  return 0
+}
+
+/** For a job that runs before the nodes of a new version: they then need no right to change the schema. */
+async function migrate(config: Config): Promise<number> {
+  const { migrateStore } = await import('./open-store.ts')
+  const schemaVersion = await migrateStore(config, realSurroundings())
+  process.stdout.write(`${JSON.stringify({ migrated: true, store: config.database.engine, schema_version: schemaVersion })}\n`)
   return 0
 }
 

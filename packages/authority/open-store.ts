@@ -6,13 +6,13 @@ import type { PostgresOptions } from './store/postgres.ts'
 import type { Store } from './store/store.ts'
 import type { Log } from './telemetry/log.ts'
 
-type Database = Pick<Config, 'database' | 'failover' | 'issuer' | 'settings'>
+type Database = Pick<Config, 'database' | 'migrations' | 'failover' | 'issuer' | 'settings'>
 
 export async function openStore(config: Database, master: MasterKey, surroundings: Surroundings, log: Log): Promise<Store> {
-  const { database, failover, issuer, settings } = config
+  const { database, migrations, failover, issuer, settings } = config
   if (database.engine === 'sqlite') {
     const { openSqliteStore } = await import('./store/sqlite.ts')
-    return openSqliteStore({ path: database.path, surroundings })
+    return openSqliteStore({ path: database.path, migrations, surroundings })
   }
   const { openPostgresStore } = await import('./store/postgres.ts')
   const { settlePromotion } = await import('./failover.ts')
@@ -28,12 +28,29 @@ export async function openStore(config: Database, master: MasterKey, surrounding
         settling = undefined
       })
   }
-  const open = () => openPostgresStore({ url, pooled, surroundings, promoted })
+  const open = () => openPostgresStore({ url, pooled, migrations, surroundings, promoted })
   try {
     return await open()
   } catch (error) {
     if (settling === undefined) throw error
     await settling
     return open()
+  }
+}
+
+/** Brings the schema up to date and nothing else; the version that it then has. Needs no master key. */
+export async function migrateStore({ database }: Pick<Config, 'database'>, surroundings: Surroundings): Promise<number> {
+  let store: Store
+  if (database.engine === 'sqlite') {
+    const { openSqliteStore } = await import('./store/sqlite.ts')
+    store = await openSqliteStore({ path: database.path, surroundings })
+  } else {
+    const { openPostgresStore } = await import('./store/postgres.ts')
+    store = await openPostgresStore({ url: database.url, pooled: database.pooled, surroundings, anyTimeline: true })
+  }
+  try {
+    return (await store.health()).schemaVersion
+  } finally {
+    await store.close()
   }
 }

@@ -27,7 +27,7 @@ import { region } from './commands/region.ts'
 import { relay } from './commands/relay.ts'
 import { resource } from './commands/resource.ts'
 import { revoke } from './commands/revoke.ts'
-import { restore, serve } from './commands/serve.ts'
+import { migrate, restore, serve } from './commands/serve.ts'
 import { resume, suspend } from './commands/suspend.ts'
 import { token } from './commands/token.ts'
 import { user } from './commands/user.ts'
@@ -63,6 +63,7 @@ With --json results are JSON on standard output, and errors JSON on standard err
     lineage,
     policy,
     backup,
+    migrate,
     restore,
     doctor,
     drill,

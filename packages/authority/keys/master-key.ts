@@ -7,6 +7,7 @@ import { link, mkdir, open, unlink } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import { fromBase64Url, toBase64Url } from '@signet/kernel/bytes.ts'
 import type { Chance } from '@signet/kernel/surroundings.ts'
+import { isPrivate } from '../surroundings.ts'
 
 export const MASTER_KEY_BYTES = 32
 /** Name of the environment variable, for messages and for the caller that reads it. */
@@ -100,7 +101,7 @@ async function readPrivate(file: string): Promise<string | undefined> {
     const stat = await handle.stat() // Of the open file, so that it cannot be swapped between look and read.
     if (!stat.isFile() || stat.size > MAX_FILE_BYTES) throw new MasterKeyError(`${file} is not a master key file.`)
     if (process.platform !== 'win32') {
-      if ((stat.mode & 0o077) !== 0) {
+      if (!isPrivate(stat)) {
         throw new MasterKeyError(
           `Others may read or write the master key file ${file} (mode ${(stat.mode & 0o777).toString(8)}). Run: chmod 600 ${file}`,
         )

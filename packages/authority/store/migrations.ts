@@ -32,27 +32,46 @@ interface Migrator {
 export const MIGRATIONS_TABLE = `create table if not exists schema_migrations (
   version integer not null primary key, checksum text not null, at_ms bigint not null)`
 
+/** `auto`: an opened store brings its schema up to date. `off`: it must be, and nothing of it is changed. */
+export type Migrations = 'auto' | 'off'
+
 export async function migrate(migrator: Migrator): Promise<void> {
-  const applied = new Map((await migrator.applied()).map((row) => [row.version, row.checksum]))
+  for (const { version, sql, checksum } of missing(await migrator.applied())) {
+    for (const statement of statements(sql, migrator.words)) await migrator.run(statement)
+    await migrator.record(version, checksum)
+  }
+}
+
+/** Throws unless the schema is this program's. */
+export function demandSchema(applied: Awaited<ReturnType<Migrator['applied']>>): void {
+  const [first] = missing(applied)
+  if (first === undefined) return
+  throw new SchemaMismatch(
+    `schema version ${first.version} has not run, and this node may not run it (migrations: off): run \`signet migrate\` first`,
+  )
+}
+
+/** Those that are to be run, in order. Throws when the store is not one that this program knows. */
+function missing(found: Awaited<ReturnType<Migrator['applied']>>) {
+  const applied = new Map(found.map((row) => [row.version, row.checksum]))
   const newest = Math.max(0, ...applied.keys())
   if (newest > SCHEMA_VERSION) {
     throw new SchemaMismatch(
       `the store has schema version ${newest}, this program knows ${SCHEMA_VERSION}: start a newer program`,
     )
   }
-  for (const { version, sql } of MIGRATIONS) {
+  return MIGRATIONS.flatMap(({ version, sql }) => {
     const checksum = checksumOf(sql)
     const found = applied.get(version)
-    if (found === checksum) continue
+    if (found === checksum) return []
     if (found !== undefined) {
       throw new SchemaMismatch(
         `schema version ${version} ran with checksum ${found}, this program has ${checksum}: the file was changed`,
       )
     }
     if (version < newest) throw new SchemaMismatch(`schema version ${version} is missing although ${newest} has run`)
-    for (const statement of statements(sql, migrator.words)) await migrator.run(statement)
-    await migrator.record(version, checksum)
-  }
+    return [{ version, sql, checksum }]
+  })
 }
 
 /** The store was made by another program than this one: an operator must look. */

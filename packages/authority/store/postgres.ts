@@ -9,7 +9,7 @@ import { postgresHosts } from '@signet/kernel/postgres-hosts.ts'
 import type { Revocation } from '@signet/kernel/revocation.ts'
 import type { Surroundings } from '@signet/kernel/surroundings.ts'
 import { createLookups, type Lookups } from './lookups.ts'
-import { MIGRATIONS_TABLE, migrate, SCHEMA_VERSION } from './migrations.ts'
+import { demandSchema, MIGRATIONS_TABLE, type Migrations, migrate, SCHEMA_VERSION } from './migrations.ts'
 import { Committer } from './postgres-committer.ts'
 import { isMade, Line, POSTGRES_WORDS, postgresFault, readsOn, type Session, Target } from './postgres-line.ts'
 import { type Promotion, readTimelines, TIMELINE } from './postgres-timeline.ts'
@@ -29,6 +29,8 @@ export interface PostgresOptions {
   /** There is a pooler in between that hands out connections by transaction (PgBouncer). */
   readonly pooled?: boolean
   readonly surroundings: Surroundings
+  /** Default `auto`. `off` needs no right to change the schema. */
+  readonly migrations?: Migrations
   /** Connections, at least 5: two commit, one purges, one reads long, the rest read. */
   readonly poolSize?: number
   /**
@@ -101,6 +103,7 @@ class PostgresStore implements Store {
 
   readonly #surroundings: Surroundings
   readonly #anyTimeline: boolean
+  readonly #migrations: Migrations
   readonly #shared: Shared = { terms: createTerms(), longestFamily: { seconds: 0 } }
   readonly #queue: Queue
   readonly #committer: Committer
@@ -121,6 +124,7 @@ class PostgresStore implements Store {
     const target = targetOf(url, pooled)
     this.#surroundings = surroundings
     this.#anyTimeline = anyTimeline
+    this.#migrations = options.migrations ?? 'auto'
     const told = (promotion: Promotion) => promoted?.({ ...promotion, acknowledged: this.#committer.acknowledged })
     this.#queue = new Queue(clock)
     this.#committer = new Committer(newId(clock.now(), chance), this.#shared, timers, this.#queue)
@@ -156,7 +160,9 @@ class PostgresStore implements Store {
   /** Brings the schema up to date and begins the revocation log, if that is still to be done. */
   async begin(): Promise<void> {
     try {
-      await migratePostgres(await this.#background.session(), this.#surroundings)
+      const session = await this.#background.session()
+      if (this.#migrations === 'auto') await migratePostgres(session, this.#surroundings)
+      else demandSchema(await appliedMigrations(session))
     } catch (error) {
       throw postgresFault(error) ?? error
     }
@@ -295,6 +301,13 @@ class PostgresStore implements Store {
   }
 }
 
+async function appliedMigrations(session: Session): Promise<{ version: number; checksum: string }[]> {
+  const { rows } = await session.query(`select to_regclass('schema_migrations') is not null as there`)
+  if (rows[0]?.there !== true) return []
+  const applied = await session.query('select version, checksum from schema_migrations where version > 0')
+  return applied.rows as unknown as { version: number; checksum: string }[]
+}
+
 /** Runs the migrations that are missing, one node at a time: the row of version 0 is the lock. */
 async function migratePostgres(session: Session, { clock }: Surroundings): Promise<void> {
   const tries = 5
@@ -314,11 +327,7 @@ async function migratePostgres(session: Session, { clock }: Surroundings): Promi
     await migrate({
       words: POSTGRES_WORDS,
       run: async (sql) => void (await session.query(sql)),
-      applied: async () =>
-        (await session.query('select version, checksum from schema_migrations where version > 0')).rows as unknown as {
-          version: number
-          checksum: string
-        }[],
+      applied: () => appliedMigrations(session),
       record: async (version, checksum) =>
         void (await session.query('insert into schema_migrations (version, checksum, at_ms) values ($1, $2, $3)', [
           version,

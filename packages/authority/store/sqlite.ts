@@ -10,7 +10,7 @@ import { isUuid, newId } from '@signet/kernel/ids.ts'
 import type { Surroundings } from '@signet/kernel/surroundings.ts'
 import { flushOutboxes } from './flush.ts'
 import { createLookups, type Lookups } from './lookups.ts'
-import { MIGRATIONS_TABLE, migrate, SCHEMA_VERSION } from './migrations.ts'
+import { demandSchema, MIGRATIONS_TABLE, type Migrations, migrate, SCHEMA_VERSION } from './migrations.ts'
 import { gaveUp, type Job, Queue, watch } from './queue.ts'
 import { type Checkpointer, startCheckpointer } from './sqlite-checkpointer.ts'
 import {
@@ -43,6 +43,8 @@ export interface SqliteOptions {
   readonly surroundings: Surroundings
   /** The audit chain to write, a UUID; by default the one this file was begun with. */
   readonly chain?: string
+  /** Default `auto`. */
+  readonly migrations?: Migrations
 }
 
 /** Transactions in one commit. More would only make the first of them wait. */
@@ -54,7 +56,7 @@ export async function openSqliteStore(options: SqliteOptions): Promise<Store> {
   let store: SqliteStore | undefined
   try {
     const writer = openWriter(path)
-    await migrateSqlite(writer, surroundings)
+    await migrateSqlite(writer, surroundings, options.migrations ?? 'auto')
     store = new SqliteStore(writer, path, surroundings, () => lock?.release())
     await store.begin(options.chain)
     endStart(writer)
@@ -66,15 +68,17 @@ export async function openSqliteStore(options: SqliteOptions): Promise<Store> {
   }
 }
 
-async function migrateSqlite(db: SqliteConnection, { clock }: Surroundings): Promise<void> {
+async function migrateSqlite(db: SqliteConnection, { clock }: Surroundings, migrations: Migrations): Promise<void> {
+  const applied = () =>
+    db.all('select version, checksum from schema_migrations', []) as unknown as { version: number; checksum: string }[]
   db.run('begin immediate', [])
   try {
-    db.db.exec(MIGRATIONS_TABLE)
+    if (migrations === 'auto') db.db.exec(MIGRATIONS_TABLE)
+    else demandSchema(isThere(db, 'schema_migrations') ? applied() : [])
     await migrate({
       words: SQLITE_WORDS,
       run: async (sql) => db.db.exec(sql),
-      applied: async () =>
-        db.all('select version, checksum from schema_migrations', []) as unknown as { version: number; checksum: string }[],
+      applied: async () => applied(),
       async record(version, checksum) {
         db.run('insert into schema_migrations (version, checksum, at_ms) values ($1, $2, $3)', [version, checksum, clock.now()])
       },
@@ -85,6 +89,9 @@ async function migrateSqlite(db: SqliteConnection, { clock }: Surroundings): Pro
     throw cause
   }
 }
+
+const isThere = (db: SqliteConnection, table: string): boolean =>
+  db.get("select 1 as one from sqlite_master where type = 'table' and name = $1", [table]) !== undefined
 
 class SqliteStore implements Store {
   readonly engine = 'sqlite'

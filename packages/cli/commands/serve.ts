@@ -15,6 +15,8 @@ interface ServeFlags {
   readonly issuer?: string
   readonly state?: string
   readonly database?: string
+  readonly databaseFile?: string
+  readonly migrations?: string
   readonly databaseDirect?: string
   readonly bus?: string
   readonly busCredentialsFile?: string
@@ -35,6 +37,8 @@ const FLAGS = {
   issuer: flag.optional('Default http://localhost:PORT (SIGNET_ISSUER)', 'URL'),
   state: flag.optional('Store, master key, credentials; default .signet (SIGNET_STATE)', 'DIR'),
   database: flag.optional('"sqlite" or postgres://… (SIGNET_DATABASE)', 'URL'),
+  databaseFile: flag.optional('Holds what --database would say (SIGNET_DATABASE_FILE)', 'FILE'),
+  migrations: flag.optional('auto, or off: refuse a schema that is not up to date (SIGNET_MIGRATIONS)', 'HOW'),
   databaseDirect: flag.optional('Past a pooler that --database leads to, for LISTEN (SIGNET_DATABASE_DIRECT)', 'URL'),
   bus: flag.optional('"auto" or NATS servers, with commas between them (SIGNET_BUS)', 'URL'),
   busCredentialsFile: flag.optional('Who this node is to NATS (SIGNET_BUS_CREDENTIALS_FILE)', 'FILE'),
@@ -56,6 +60,26 @@ export const serve = command({
     handOver(AUTHORITY, args)
     return runProgram(AUTHORITY, args, (line) => announce(cli, line))
   },
+})
+
+export const migrate = command({
+  brief: 'Bring the schema of the store up to date, and end',
+  about: `For a job that runs before the nodes of a new version start, which then need no right to change the schema (\`--migrations off\`).
+On PostgreSQL nodes of the version before may go on meanwhile; the embedded store must not be in use. Needs no master key.`,
+  flags: {
+    config: FLAGS.config,
+    state: FLAGS.state,
+    database: FLAGS.database,
+    databaseFile: FLAGS.databaseFile,
+    databaseDirect: FLAGS.databaseDirect,
+  },
+  run: (cli: Cli, flags: Pick<ServeFlags, 'config' | 'state' | 'database' | 'databaseFile' | 'databaseDirect'>) =>
+    runProgram(AUTHORITY, ['migrate', ...passedOn(flags)], (line) => {
+      const done = objectOf(line) as { schema_version?: number; store?: string } | undefined
+      cli.show(done ?? line, () =>
+        details([['schema', cli.out.good(`version ${done?.schema_version}, on ${printable(String(done?.store))}`)]], cli.out),
+      )
+    }),
 })
 
 export const restore = command({
@@ -100,6 +124,8 @@ function passedOn(flags: ServeFlags): string[] {
     issuer: 'issuer',
     state: 'state',
     database: 'database',
+    databaseFile: 'database-file',
+    migrations: 'migrations',
     databaseDirect: 'database-direct',
     bus: 'bus',
     busCredentialsFile: 'bus-credentials-file',
