@@ -3,11 +3,11 @@
  * them one that can be broken. Three nodes on PostgreSQL (with a synchronous standby) and NATS where it is installed, or one on SQLite.
  */
 import { mkdir, readFile, writeFile } from 'node:fs/promises'
+import { createServer } from 'node:net'
 import { join } from 'node:path'
 import { type AdminClient, createAdminClient } from '@signet/api/client.ts'
 import type { Credentials } from '@signet/api/credentials.ts'
 import { startNats, type TestNats } from '@signet/testkit/nats.ts'
-import { freePort } from '../packages/cli/start/free-port.ts'
 import { startBalancer } from './balancer.ts'
 import { type Database, startDatabase } from './database.ts'
 import { insist } from './insist.ts'
@@ -102,7 +102,7 @@ export async function startCluster(options: ClusterOptions): Promise<Cluster> {
     closers.push(() => nats?.stop())
 
     const ports: number[] = []
-    for (let i = 0; i < (engine === 'postgres' ? 3 : 1); i++) ports.push(await freePort())
+    for (let i = 0; i < (engine === 'postgres' ? 3 : 1); i++) ports.push(await quietPort())
     const balancer = await startBalancer(ports)
     closers.push(() => balancer.close())
     const issuer = `http://localhost:${balancer.port}`
@@ -266,6 +266,21 @@ function createWatcher(
       tell({ last: tokens })
       await Promise.race([heard, new Promise((resolve) => setTimeout(resolve, LAST_WORDS_MS).unref())])
     },
+  }
+}
+
+/** Below those that the system gives to outgoing connections: one of those may take a node's port while it is down. */
+async function quietPort(): Promise<number> {
+  for (;;) {
+    const port = 20_000 + Math.floor(Math.random() * 10_000)
+    const probe = createServer()
+    const isFree = await new Promise<boolean>((resolve) => {
+      probe.once('error', () => resolve(false))
+      probe.listen(port, '127.0.0.1', () => resolve(true))
+    })
+    if (!isFree) continue
+    await new Promise((resolve) => probe.close(resolve))
+    return port
   }
 }
 
