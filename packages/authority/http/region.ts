@@ -3,7 +3,8 @@ import { refusal } from '@signet/kernel/errors.ts'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { ANSWERED_HEADERS, FORWARDED_HEADERS, type ForwardedAnswer, forwardedRequest } from '../regions/forward.ts'
 import type { Regions } from '../regions/regions.ts'
-import { FORM_TYPE, MAX_BODY_BYTES } from './form.ts'
+import { FORM_TYPE, MAX_BODY_BYTES, parseForm } from './form.ts'
+import { heldToken } from './oauth/token.ts'
 import type { Vouching } from './oauth/vouching.ts'
 
 export interface RegionRouteParts {
@@ -45,6 +46,7 @@ export function regionRoutes(app: FastifyInstance, { regions, authorize, isHere,
     if (!parsed.success) throw refusal('invalid_request', 'malformed_question' satisfies RegionReason)
     knownRegion(parsed.data, regions)
     const { path, token, form, headers, address, client } = parsed.data
+    if (tokenIn(path, form) !== token) throw refusal('invalid_request', 'malformed_question' satisfies RegionReason)
     if (!(await isHere(token))) return { known: false }
     const asked = Object.fromEntries(FORWARDED_HEADERS.flatMap((name) => (name in headers ? [[name, headers[name]]] : [])))
     const answer = await app.inject({
@@ -60,6 +62,16 @@ export function regionRoutes(app: FastifyInstance, { regions, authorize, isHere,
     })
     return { known: true, status: answer.statusCode, headers: Object.fromEntries(answered), body: answer.body }
   })
+}
+
+/**
+ * What the form is about. Who asks in a client's name has to hold a token of its: nothing else is believed without the client's own proof,
+ * so that whoever stole a region's credential cannot begin anything in the name of all clients.
+ */
+function tokenIn(path: string, text: string): string | undefined {
+  const form = parseForm(text)
+  if (typeof form === 'string') return undefined
+  return path === '/token' ? heldToken(form.get('grant_type') ?? '', form) : form.get('token')
 }
 
 /** A form with everything escaped once more. */

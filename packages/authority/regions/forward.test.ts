@@ -4,7 +4,7 @@ import { after, before, describe, test } from 'node:test'
 import type { ClientId } from '@signet/kernel/ids.ts'
 import { basicAuth, TEST_REDIRECT, type TestAuthority } from '@signet/testkit/authority.ts'
 import { createDpopKey } from '@signet/testkit/dpop.ts'
-import { startTwoRegions, type TwoRegions, until } from '@signet/testkit/regions.ts'
+import { LINK_CLIENT, startTwoRegions, type TwoRegions, until } from '@signet/testkit/regions.ts'
 import { sha256 } from '../surroundings.ts'
 
 const APP = { id: 'app' as ClientId } as const
@@ -161,6 +161,26 @@ describe('a token that lives in another region', () => {
       assert.deepEqual([answer.status, answer.body.error, answer.body.reason], [400, 'invalid_grant', 'refresh_token_unknown'])
     } finally {
       await other.close()
+    }
+  })
+
+  test("is all that a region can ask about in a client's name: nothing is begun there, and nothing else slips in", async () => {
+    const { west } = two
+    await west.addClient({ id: 'machine' as ClientId, grantTypes: ['client_credentials'], scopes: ['api:read'] })
+    const link = { grant_type: 'client_credentials', scope: 'signet:region', resource: west.issuer }
+    const { access_token } = (await west.post('/token', link, basicAuth(LINK_CLIENT))).body
+    const about = { region: 'east', headers: {}, address: '127.0.0.1' }
+    const begun = { path: '/token', form: 'grant_type=client_credentials&scope=api%3Aread', client: 'machine', token: 'x' }
+    const { refresh_token } = await grant(west)
+    const other = `grant_type=refresh_token&refresh_token=${refresh_token}`
+    for (const asked of [begun, { ...begun, client: 'app', form: other }, { ...begun, path: '/revoke', form: 'token=y' }]) {
+      const answer = await fetch(`${west.url}/region/forward`, {
+        method: 'POST',
+        headers: { authorization: `Bearer ${access_token}`, 'content-type': 'application/json' },
+        body: JSON.stringify({ ...about, ...asked }),
+      })
+      const body = (await answer.json()) as { reason?: string }
+      assert.deepEqual([answer.status, body.reason], [400, 'malformed_question'], JSON.stringify(body))
     }
   })
 

@@ -79,7 +79,7 @@ export function tokenRoute(app: FastifyInstance, parts: TokenParts): void {
 }
 
 /** What a grant is asked with that has state behind it. */
-const heldToken = (grant: string, form: Form): string | undefined =>
+export const heldToken = (grant: string, form: Form): string | undefined =>
   grant === 'refresh_token' ? form.get('refresh_token') : grant === 'authorization_code' ? form.get('code') : undefined
 const unknownGrant = (): Refusal => refusal('unsupported_grant_type', 'unknown_grant_type' satisfies GrantReason)
 const targetOf = (form: Form) => ({ scope: form.get('scope'), resources: form.resources })
