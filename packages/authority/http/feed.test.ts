@@ -308,6 +308,22 @@ describe('head', () => {
     assert.equal(reads, 2)
   })
 
+  it('takes no number that cannot be told from the next: nobody could read the fleet any more', async () => {
+    world = await openFeedWorld()
+    const at = `${world.url}/feed/head?probe=${PROBE}&validator=liar&epoch=${await epochNow()}`
+    const answers = await Promise.all([
+      fetch(`${at}&applied=9999999999999999`),
+      fetch(`${at}&applied=1&staleness=9007199254740992`),
+      fetch(`${world.url}/feed/stream?epoch=e&after=9007199254740993`),
+    ])
+    await world.fleet.close() // Writes what it has heard.
+    assert.deepEqual(await world.store.fleet.list({ limit: 10 }), [])
+    assert.deepEqual(
+      answers.map(({ status }) => status),
+      [400, 400, 400],
+    )
+  })
+
   it('remembers what validators say they have applied', async () => {
     world = await openFeedWorld()
     const epoch = await epochNow()

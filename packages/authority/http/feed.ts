@@ -149,14 +149,21 @@ function parse(value: unknown, form: RegExp, reason: FeedReason): string {
   return value
 }
 
+/** What a store can give back: a larger number would keep everybody from reading what is beside it. */
+function parseNumber(value: unknown, reason: FeedReason): number {
+  const number = Number(parse(value, SEQ, reason))
+  if (!Number.isSafeInteger(number)) throw refusal('invalid_request', reason)
+  return number
+}
+
 /** Undefined as long as the validator has applied nothing, or does not say. */
 function readReport(query: Query): Omit<FleetReport, 'client'> | undefined {
   const validator = query.validator === undefined ? undefined : parse(query.validator, VALIDATOR, 'malformed_validator')
   if (query.epoch === undefined && query.applied === undefined) return undefined
   const epoch = parse(query.epoch, EPOCH, 'malformed_place')
-  const applied = Number(parse(query.applied, SEQ, 'malformed_place'))
+  const applied = parseNumber(query.applied, 'malformed_place')
   const version = query.version === undefined ? '' : parse(query.version, VERSION, 'malformed_validator')
-  const staleness = query.staleness === undefined ? undefined : Number(parse(query.staleness, SEQ, 'malformed_staleness'))
+  const staleness = query.staleness === undefined ? undefined : parseNumber(query.staleness, 'malformed_staleness')
   if (validator === undefined) return undefined
   return { validator, epoch, applied, version, ...(staleness === undefined ? {} : { stalenessMs: staleness }) }
 }
@@ -166,7 +173,7 @@ function readPlace(request: FastifyRequest): Position {
   const last = request.headers['last-event-id']
   const query = request.query as Query
   const [epoch, after] = typeof last === 'string' && last !== '' ? last.split(':', 2) : [query.epoch, query.after]
-  return { epoch: parse(epoch, EPOCH, 'malformed_place'), seq: Number(parse(after, SEQ, 'malformed_place')) }
+  return { epoch: parse(epoch, EPOCH, 'malformed_place'), seq: parseNumber(after, 'malformed_place') }
 }
 
 // ── The stream ──

@@ -93,7 +93,7 @@ function readPlace(epoch: unknown, seq: unknown): { readonly epoch: string; read
 }
 
 function number(value: unknown): number {
-  if (typeof value !== 'string' || !NUMBER.test(value)) throw malformed()
+  if (typeof value !== 'string' || !NUMBER.test(value) || !Number.isSafeInteger(Number(value))) throw malformed()
   return Number(value)
 }
 
