@@ -3,7 +3,6 @@
  * access token or API key ends alone. What is no token of ours, or has ended anyway, is a success: there is nothing left to do.
  */
 import type { TokenId } from '@signet/kernel/ids.ts'
-import type { Registry } from '../revocation/registry.ts'
 import type { Revoker } from '../revocation/revoke.ts'
 import type { Target } from '../revocation/target.ts'
 import type { LeakedToken } from '../revocation/triggers.ts'
@@ -13,7 +12,6 @@ import { refuse } from './refuse.ts'
 
 export interface RevocationParts extends IdentifyParts {
   readonly revoker: Pick<Revoker, 'revoke'>
-  readonly registry: Pick<Registry, 'position' | 'lookNow'>
 }
 
 export async function revokeToken(token: string, client: ClientRecord, parts: RevocationParts): Promise<void> {
@@ -21,13 +19,7 @@ export async function revokeToken(token: string, client: ClientRecord, parts: Re
   if (known === undefined) return
   // RFC 7009 §2.1: said plainly, since whoever holds the token could as well use it.
   if (known.client !== client.id) throw refuse('unauthorized_client', 'token_of_another_client')
-  const { epoch, seq } = await parts.revoker.revoke(targetOf(known), {
-    reason: 'revoked_by_client',
-    actor: `client:${client.id}`,
-  })
-  // Whoever asks this node next finds it revoked; the others follow the log.
-  const { position } = parts.registry
-  if (position?.epoch !== epoch || position.seq < seq) await parts.registry.lookNow({ epoch, seq })
+  await parts.revoker.revoke(targetOf(known), { reason: 'revoked_by_client', actor: `client:${client.id}` })
 }
 
 function targetOf({ kind, token, grant }: LeakedToken): Target {

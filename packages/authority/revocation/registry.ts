@@ -192,8 +192,10 @@ class LiveRegistry implements Registry {
   }
 
   async lookNow(until?: Position): Promise<void> {
+    const isApplied = () => until !== undefined && this.#position(until.epoch) >= until.seq
+    if (isApplied()) return
     if (this.#looking !== undefined) await this.#looking
-    if (until !== undefined && this.#position(until.epoch) >= until.seq) return
+    if (isApplied()) return
     if (!this.#closed) await this.#startLook(true)
   }
 

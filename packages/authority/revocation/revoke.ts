@@ -116,6 +116,7 @@ export function createRevoker(parts: RevokerParts): Revoker {
     for (let look = 0; look < MAX_LOOKS; look++) {
       const receipt = await settleOrLook(await store.transact((tx) => make(tx, target, kind, why)))
       if (receipt === 'look_again') continue // It was being moved by others meanwhile.
+      await parts.registry.lookNow(receipt) // Whoever asks this node next finds it so; the others follow the log.
       parts.observe?.revoked?.(target.kind, parts.clock.monotonic() - startedMs)
       return receipt
     }

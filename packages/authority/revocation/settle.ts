@@ -58,7 +58,7 @@ export interface RevokerParts {
   readonly timers: Timers
   readonly sha256: Sha256
   readonly bus: Bus
-  readonly registry: Pick<Registry, 'sawInTime' | 'follow'>
+  readonly registry: Pick<Registry, 'sawInTime' | 'follow' | 'lookNow'>
   readonly observe?: RevocationObserver
 }
 
