@@ -10,6 +10,7 @@ import { join } from 'node:path'
 import { newId } from '@signet/kernel/ids.ts'
 import { API, type Cluster, startCluster } from './cluster.ts'
 import { quantile } from './figures.ts'
+import { insist } from './insist.ts'
 import type { Janitor } from './janitor.ts'
 import { createProcess, type Proc } from './process.ts'
 import { createRecorder, machineMs } from './recorder.ts'
@@ -130,14 +131,15 @@ async function run(
     ready.push(ids.token)
   }
   const revoke = async (id: string) => {
-    const { access_token } = await admin.accessToken('signet:admin')
+    const { access_token } = await insist(() => admin.accessToken('signet:admin'))
     const answer = await fetch(`${issuer}/admin/v1/revocations`, {
       method: 'POST',
       headers: { authorization: `Bearer ${access_token}`, 'content-type': 'application/json' },
       body: JSON.stringify({ target: { kind: 'token', id }, reason: 'soak' }),
       signal: AbortSignal.timeout(10_000),
-    })
-    await answer.arrayBuffer()
+    }).catch(() => undefined) // Torn or too late: nobody was promised anything.
+    await answer?.arrayBuffer().catch(() => undefined)
+    if (answer === undefined) return void failed++
     if (answer.status === 503 || answer.status === 429) return void failed++
     if (!answer.ok) throw new Error(`a revocation was answered ${answer.status}`)
     revocations++
