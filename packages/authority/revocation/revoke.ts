@@ -101,7 +101,9 @@ export function createRevoker(parts: RevokerParts): Revoker {
     },
     async undo(request, why) {
       checkWhy(why)
-      return undoRevocations(request, why, parts)
+      const undone = await undoRevocations(request, why, parts)
+      await parts.registry.lookNow({ epoch: undone.epoch, seq: 0 })
+      return undone
     },
     close() {
       following.stop()
