@@ -83,7 +83,7 @@ export function createRelayDoor(parts: RelayDoorParts): (request: IncomingMessag
     },
     '/feed/snapshot': async (request, response) => {
       const reader = await admit(request, response)
-      if (reader === undefined) return
+      if (reader === undefined || response.destroyed) return // Gone before it began: nothing would give its place back.
       const own = downloads.get(reader.owner) ?? 0
       const all = [...downloads.values()].reduce((sum, each) => sum + each, 0)
       if (all >= MAX_DOWNLOADS || own >= MAX_DOWNLOADS / 2) return problem(response, 503, 'overloaded', 2)

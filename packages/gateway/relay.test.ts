@@ -1,12 +1,14 @@
 import assert from 'node:assert/strict'
 import { chmod, readFile, writeFile } from 'node:fs/promises'
-import { get } from 'node:http'
+import { createServer, get } from 'node:http'
+import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import { afterEach, beforeEach, test } from 'node:test'
 import { BATCH_TYPE, MAX_HOPS, RELAY_PATH } from '@signet/kernel/feed.ts'
 import type { Validator } from '@signet/validator/index.ts'
-import { signJws, startIssuer, type TestIssuer, testKey, until } from '@signet/validator/issuer.testkit.ts'
+import { signJws, startIssuer, type TestIssuer, type TestKey, testKey, until } from '@signet/validator/issuer.testkit.ts'
 import { READER_API, type RunningRelay, readerOf, relayOf, Undoing } from './relay.testkit.ts'
+import { createRelayDoor, type RelayDoorParts } from './relay-door.ts'
 
 let issuer: TestIssuer
 let undoing: Undoing
@@ -250,6 +252,33 @@ test('a relay asks its readers for a token of the authority, and ends their stre
   await until(() => relay.stats().readers === 0, 'its place is free')
 })
 
+test('a reader that is gone before it was let in holds no place', async () => {
+  const judged = Promise.withResolvers<void>()
+  const verdict = { allowed: true, claims: { client_id: 'hasty' } }
+  const snapshot = { epoch: 'e', seq: 1, frame: new Uint8Array(8) }
+  const parts = {
+    validator: { validate: () => judged.promise.then(() => verdict) },
+    feed: { snapshot: async () => snapshot },
+    timers: { after: () => ({ cancel() {} }) },
+  } as unknown as RelayDoorParts
+  const door = createRelayDoor(parts)
+  let [arrived, gone] = [0, 0]
+  const server = createServer((request, response) => {
+    arrived++
+    response.once('close', () => gone++)
+    door(request, response)
+  })
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+  undoing.add(() => server.close())
+  const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}/feed/snapshot`
+  const hasty = Array.from({ length: 32 }, () => get(url).on('error', () => {}))
+  await until(() => arrived === hasty.length, 'all have asked')
+  for (const request of hasty) request.destroy()
+  await until(() => gone === hasty.length, 'all are gone')
+  judged.resolve()
+  for (let n = 0; n < 32; n++) assert.equal((await fetch(url)).status, 200)
+})
+
 test('keys come over the relay, each set vouched for by the one before, and none from before', async () => {
   issuer.cacheControl = 'max-age=0'
   const relay = await relayOf(undoing, issuer)
@@ -276,6 +305,37 @@ test('keys come over the relay, each set vouched for by the one before, and none
   // An old set, played again, does not bring back what is gone from the present one.
   issuer.faults.keysAgeMs = 3_600_000
   await untilAsync(async () => (await askForUnknown(relay.validator)) && hasTrouble('old_keys'))
+})
+
+test('keys that were signed by a clock that ran ahead do not lock out those that come after', async () => {
+  issuer.cacheControl = 'max-age=0'
+  issuer.faults.keysAgeMs = -86_400_000
+  const relay = await relayOf(undoing, issuer)
+  const reader = readerOf(undoing, issuer, relay)
+  await reader.ready()
+  issuer.faults.keysAgeMs = 0 // Its clock was put right.
+  const next = testKey('token-2')
+  issuer.jwks = [issuer.tokenKey, next]
+  await untilAsync(async () => (await relay.validator.validate(issuer.mint({ aud: issuer.issuer }, { key: next }))).allowed)
+  await untilAsync(async () => (await reader.validate(issuer.mint({}, { key: next }))).allowed)
+})
+
+test('what was kept under other pinned keys is not trusted: they were replaced for a reason', async () => {
+  const relay = await relayOf(undoing, issuer)
+  const cacheFile = join(relay.directory, 'reader.cache')
+  const before = readerOf(undoing, issuer, relay, { cacheFile })
+  await before.ready()
+  assert.equal(verdictOn(before, tokenFor('someone'), 'read'), 'allowed')
+  await before.close()
+  const away = () => Promise.reject(new Error('nobody is there'))
+  const feed = (key: TestKey) => ({ url: relay.url, relayKeys: relay.jwks, authorityKeys: { keys: [key.jwk] } })
+  const again = readerOf(undoing, issuer, relay, { cacheFile, fetch: away })
+  await until(() => again.stats().position !== undefined, 'it goes on from its file')
+  assert.equal(verdictOn(again, tokenFor('someone'), 'read'), 'allowed')
+  await again.close()
+  const other = readerOf(undoing, issuer, relay, { cacheFile, fetch: away, feed: feed(testKey('pinned anew')) })
+  assert.equal((await other.validate(tokenFor('someone'), { needs: 'read' })).allowed, false)
+  assert.equal(other.stats().position, undefined)
 })
 
 test('a relay that was restarted while its upstream is away serves what it kept, as old as it is', async () => {

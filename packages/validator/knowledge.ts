@@ -85,7 +85,7 @@ class NetworkKnowledge extends Issuers implements Knowledge {
     } else {
       feedKeys.replace(authorityKeys)
       const onKeys = (jws: string): void => options.feedTap?.took({ kind: 'keys', jws })
-      this.signedKeys = createSignedKeys({ issuer: settings.issuer, feedKeys, onKeys })
+      this.signedKeys = createSignedKeys({ issuer: settings.issuer, feedKeys, clock: surroundings.clock, onKeys })
       const read = (purpose: 'token' | 'feed') => (bytes: Uint8Array) => (this.signedKeys as SignedKeys).read(purpose, bytes)
       this.own = this.addSet(settings.issuer, SIGNET_ALGORITHMS, uris.signed, read('token'))
       const how = { cooldownMs: FEED_KEYS_COOLDOWN_MS, read: read('feed') }
@@ -248,10 +248,13 @@ class NetworkKnowledge extends Issuers implements Knowledge {
     try {
       const kept = await readCacheFile(path, settings.issuer)
       if (kept === undefined) return
-      for (const [issuer, jwks] of Object.entries(kept.jwks)) this.sets.get(issuer)?.keys.replace({ keys: jwks })
       const { registry, feed } = kept
-      if (feed !== undefined && feed.pins === this.pins()) this.feedKeys.replace({ keys: feed.jwks })
-      if (registry === undefined) return
+      // What was vouched for by other keys than those that are pinned now is not taken: they may have been replaced as stolen.
+      const isOurs = feed?.pins === this.pins()
+      for (const [issuer, jwks] of Object.entries(kept.jwks))
+        if (isOurs || issuer !== settings.issuer) this.sets.get(issuer)?.keys.replace({ keys: jwks })
+      if (isOurs && feed !== undefined) this.feedKeys.replace({ keys: feed.jwks })
+      if (!isOurs || registry === undefined) return
       const limit = { nowMs: surroundings.clock.now(), guardMs: KEPT_GUARD_MS + settings.skewMs }
       const snapshot = { ...registry.position, salt: registry.salt, records: registry.records }
       const outcome = this.view.replace(snapshot, limit)

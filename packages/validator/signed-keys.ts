@@ -4,6 +4,7 @@
  */
 import { hash } from 'node:crypto'
 import { KEYS_KEPT_MS, type KeysPayload } from '@signet/kernel/feed.ts'
+import type { Clock } from '@signet/kernel/surroundings.ts'
 import { FeedMessageFault, readKeys } from './feed-messages.ts'
 import type { KeySet } from './key-set.ts'
 
@@ -21,9 +22,10 @@ const GRACE_MS = 2 * KEYS_KEPT_MS
 export function createSignedKeys(parts: {
   readonly issuer: string
   readonly feedKeys: KeySet
+  readonly clock: Clock
   onKeys(jws: string): void
 }): SignedKeys {
-  const { issuer, feedKeys } = parts
+  const { issuer, feedKeys, clock } = parts
   // An unknown key is not sought: this is where it would be found.
   const trust = { issuer, keys: feedKeys, seek: async () => {} }
   let lastMs = 0
@@ -32,7 +34,8 @@ export function createSignedKeys(parts: {
       const jws = Buffer.from(bytes).toString('latin1').trim()
       const payload: KeysPayload = await readKeys(jws, trust)
       if (payload.at < lastMs - GRACE_MS) throw new FeedMessageFault('old_keys')
-      lastMs = Math.max(lastMs, payload.at)
+      // Signed by a clock that ran ahead, it must not stand in the way of those that come after.
+      lastMs = Math.max(lastMs, Math.min(payload.at, clock.now()))
       // Whichever half was asked for: the next set may be signed by a key that is in this one alone.
       feedKeys.replace({ keys: payload.feed_keys })
       parts.onKeys(jws)
