@@ -1,6 +1,7 @@
 /**
- * The schema's versions. Each runs once, in order, under a lock, in the transaction that records it; a version that was
- * changed after it ran, or that this program does not know, stops the start.
+ * The schema's versions. Each runs once, in order, under a lock, in the transaction that records it; a version that was changed after it
+ * ran stops the start. Versions of a newer program are borne as long as they only add, so that nodes of two programs run side by side
+ * and an upgrade can be taken back.
  */
 import { sha256 } from '../surroundings.ts'
 import { first } from './migrations/0001-first.ts'
@@ -10,7 +11,14 @@ import { validators } from './migrations/0004-validators.ts'
 import { epochs } from './migrations/0005-epochs.ts'
 import { largestCutoff } from './migrations/0006-largest-cutoff.ts'
 
-const MIGRATIONS: readonly { readonly version: number; readonly sql: string }[] = [
+interface Migration {
+  readonly version: number
+  readonly sql: string
+  /** It takes something away or changes what something means: programs that do not know it must not run beside it. */
+  readonly breaks?: true
+}
+
+const MIGRATIONS: readonly Migration[] = [
   { version: 1, sql: first },
   { version: 2, sql: regions },
   { version: 3, sql: batches },
@@ -55,13 +63,14 @@ export function demandSchema(applied: Awaited<ReturnType<Migrator['applied']>>):
 function missing(found: Awaited<ReturnType<Migrator['applied']>>) {
   const applied = new Map(found.map((row) => [row.version, row.checksum]))
   const newest = Math.max(0, ...applied.keys())
-  if (newest > SCHEMA_VERSION) {
-    throw new SchemaMismatch(
-      `the store has schema version ${newest}, this program knows ${SCHEMA_VERSION}: start a newer program`,
-    )
+  for (let version = SCHEMA_VERSION + 1; version <= newest; version++) {
+    if (!ADDS.test(applied.get(version) ?? ''))
+      throw new SchemaMismatch(
+        `the store has schema version ${newest}, this program knows ${SCHEMA_VERSION}: start a newer program`,
+      )
   }
-  return MIGRATIONS.flatMap(({ version, sql }) => {
-    const checksum = checksumOf(sql)
+  return MIGRATIONS.flatMap(({ version, sql, breaks }) => {
+    const checksum = breaks === true ? `breaks ${checksumOf(sql)}` : checksumOf(sql)
     const found = applied.get(version)
     if (found === checksum) return []
     if (found !== undefined) {
@@ -73,6 +82,9 @@ function missing(found: Awaited<ReturnType<Migrator['applied']>>) {
     return [{ version, sql, checksum }]
   })
 }
+
+/** How a version that only adds is recorded: by its checksum alone. */
+const ADDS = /^[0-9a-f]{64}$/
 
 /** The store was made by another program than this one: an operator must look. */
 class SchemaMismatch extends Error {

@@ -205,7 +205,15 @@ test('a schema that this program does not know stops the start', async () => {
   }
   change("insert into schema_migrations values (99, 'x', 0)")
   await assert.rejects(open(), /schema version 99, this program knows \d+/)
-  change("delete from schema_migrations where version = 99; update schema_migrations set checksum = 'x'")
+  change(
+    'update schema_migrations set version = (select max(version) + 1 from schema_migrations where version < 99) where version = 99',
+  )
+  await assert.rejects(open(), /start a newer program/)
+  change(`update schema_migrations set checksum = 'breaks ${'a'.repeat(64)}' where checksum = 'x'`)
+  await assert.rejects(open(), /start a newer program/, 'a newer program took something away')
+  change(`update schema_migrations set checksum = '${'a'.repeat(64)}' where checksum like 'breaks%'`)
+  await (await open()).close() // A newer program has added something: this one goes on beside it.
+  change("delete from schema_migrations where checksum like 'aaaa%'; update schema_migrations set checksum = 'x'")
   await assert.rejects(open(), /was changed/)
   remove()
 })
