@@ -313,6 +313,7 @@ const REASONS: Readonly<Record<Reason, Told>> = {
   blast_radius_not_accepted: {
     description: 'The plan touches more than policy lets pass unasked: accept_grants must be the number of grants in the plan.',
   },
+  more_than_planned: { description: 'More grants are meant by now than the plan counted and policy lets pass. Plan it again.' },
   too_many_batches: { description: 'So many batches run already. Try again when one is done.', action: 'retry' },
   busy: { description: 'This is under way already. Try again when it is done.', action: 'retry' },
 }

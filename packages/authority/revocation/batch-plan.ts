@@ -104,7 +104,11 @@ export async function* planBatch(
     id: newId<BatchId>(clock.now(), chance),
     action,
     state: 'planned',
-    plan: encodePlan({ selector, untilMs }),
+    plan: encodePlan({
+      selector,
+      untilMs,
+      ...(wide === undefined ? { atMost: count.grants + unasked(ofGrants, settings) } : {}),
+    }),
     summary: JSON.stringify(summary),
     reason,
     actor,
@@ -131,9 +135,14 @@ export async function* planBatch(
 /** A handful is no blast radius, however few there are in all. */
 const FEW = 10
 
-export function isWide(grants: number, ofGrants: number | undefined, settings: BatchSettings): boolean {
-  if (grants > settings.batchWarnGrants) return true
-  return ofGrants !== undefined && grants > FEW && grants > settings.batchWarnShare * ofGrants
+export const isWide = (grants: number, ofGrants: number | undefined, settings: BatchSettings): boolean =>
+  grants > unasked(ofGrants, settings)
+
+/** So many grants may be moved without being asked. */
+function unasked(ofGrants: number | undefined, { batchWarnGrants, batchWarnShare }: BatchSettings): number {
+  return ofGrants === undefined
+    ? batchWarnGrants
+    : Math.min(batchWarnGrants, Math.max(FEW, Math.floor(batchWarnShare * ofGrants)))
 }
 
 function counting() {

@@ -9,8 +9,10 @@ import type { BatchId } from '@signet/kernel/ids.ts'
 import type { Timer } from '@signet/kernel/surroundings.ts'
 import { type AuditActor, audited } from '../audit/events.ts'
 import type { BatchAction, BatchRecord, Tx } from '../store/store.ts'
+import { decodePlan } from './batch-selector.ts'
 import { type Source, type Stretch, sourceOf } from './batch-source.ts'
 import { MAX_RUNNING } from './batches.ts'
+import { refuse } from './refuse.ts'
 import type { PendingReceipt, Revoker, RevokerParts } from './revoke.ts'
 import type { Act, Target } from './target.ts'
 
@@ -105,19 +107,24 @@ export function openBatchRunner(parts: RunnerParts): BatchRunner {
   async function goThrough(batch: BatchRecord): Promise<void> {
     const next: Source = sourceOf(batch, parts)
     const most = Math.max(1, Math.min(MAX_PIECE, Math.floor(batch.perSecond / 2)))
-    let { cursor } = batch
+    const plan = decodePlan(batch)
+    const atMost = ('undoes' in plan ? undefined : plan.atMost) ?? Number.POSITIVE_INFINITY
+    let { cursor, moved } = batch
     while (!closed) {
       const beganMs = parts.clock.monotonic()
-      const stretch = await next(cursor, most)
-      if (!(await doPiece(batch, cursor, stretch))) return // Paused, cancelled, or another node's by now.
+      const stretch = await next(cursor, Math.max(1, Math.min(most, atMost - moved)))
+      if (moved >= atMost && stretch.targets.length > 0) throw refuse('conflict', 'more_than_planned')
+      const done = await doPiece(batch, cursor, stretch)
+      if (done === undefined) return // Paused, cancelled, or another node's by now.
+      moved += done
       cursor = stretch.cursor
       if (stretch.end) return void (await end(batch, cursor))
       await sleep((stretch.targets.length / batch.perSecond) * 1000 - (parts.clock.monotonic() - beganMs))
     }
   }
 
-  /** True when it was done, and every entry of it is acknowledged. */
-  async function doPiece(batch: BatchRecord, from: string, { targets, cursor }: Stretch): Promise<boolean> {
+  /** How many it moved, when it was done and every entry of it is acknowledged. */
+  async function doPiece(batch: BatchRecord, from: string, { targets, cursor }: Stretch): Promise<number | undefined> {
     const done = await store.transact(async (tx) => {
       const step = {
         id: batch.id,
@@ -138,10 +145,10 @@ export function openBatchRunner(parts: RunnerParts): BatchRunner {
       }
       return { pending, moved }
     })
-    if (done === undefined) return false
+    if (done === undefined) return undefined
     await Promise.all(done.pending.map((pending) => parts.revoker.settle(pending)))
     parts.observe?.batched?.(batch.action, done.moved, targets.length - done.moved)
-    return true
+    return done.moved
   }
 
   async function act(tx: Tx, batch: BatchRecord, target: Target): Promise<PendingReceipt | 'moved' | 'unmoved'> {

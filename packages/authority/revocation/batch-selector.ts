@@ -30,6 +30,8 @@ export type Plan =
       readonly selector: Selector
       /** Grants made later are not selected: those of the plan's moment, and of the guard after it. */
       readonly untilMs: number
+      /** More grants than this it never moves: their status may have changed since they were counted. Absent where a cutoff decides. */
+      readonly atMost?: number
     }
   /** Lets go on what another batch holds suspended. */
   | { readonly undoes: BatchId }

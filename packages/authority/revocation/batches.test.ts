@@ -206,6 +206,23 @@ for (const [engine, open] of Object.entries(engines)) {
       await assert.rejects(node.batches.start(old, {}, ACTOR), { reason: 'plan_too_old' })
     })
 
+    it('stops when it would go further than its plan and what policy lets pass unasked', async () => {
+      await node.close()
+      node = await openBatchNode(store, { settings: { batchWarnGrants: 5 } })
+      const subjects = await addPeople(store, 4, 6) // None of them is suspended.
+      const plan = await node.plan({ action: 'resume', selector: { issuedFromMs: 0 } })
+      const { grants, warning } = JSON.parse(plan.summary)
+      assert.deepEqual([grants, warning], [0, false])
+      // Meanwhile others hold a great deal, with all the scope that takes.
+      for (const { id } of await allFamilies(store))
+        await node.revoker.suspend({ kind: 'grant', id }, { reason: 'r', actor: ACTOR })
+      await node.batches.start(plan.id, {}, ACTOR)
+      const over = await node.until(plan.id, 'done', 'failed')
+      assert.deepEqual([over.state, over.trouble, over.moved], ['failed', 'more_than_planned', 5])
+      const held = (await allFamilies(store)).filter(({ status }) => status === 'suspended')
+      assert.equal(held.length, subjects.length * 6 - 5)
+    })
+
     it('leaves a trace of every step, in the record and in its counts', async () => {
       await addPeople(store, 4, 5)
       const plan = await node.plan({ selector: { issuedToMs: Date.now() } })

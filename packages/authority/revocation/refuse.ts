@@ -22,6 +22,7 @@ export type RevocationReason =
   | 'plan_too_old'
   | 'blast_radius_not_accepted'
   | 'too_many_batches'
+  | 'more_than_planned'
   | 'busy'
 
 export const refuse = (code: RefusalCode, reason: RevocationReason, retryAfterSeconds?: number): Refusal =>
