@@ -113,7 +113,8 @@ export async function changeKey(world: World, dice: Dice): Promise<void> {
 export async function leakKey(world: World, dice: Dice): Promise<void> {
   const { history, apps, time } = world
   const { node } = world.pickNode(dice)
-  if (node === undefined) return
+  // A node that has not read its keys since the epoch changed uses none, and so shows none.
+  if (node === undefined || node.keys.isDoubted) return
   const stolen = node.keys.signer('token')
   history.tell(`signing key ${stolen.id.slice(-6)} has leaked`)
   const forge = () => {
