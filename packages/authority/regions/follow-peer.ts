@@ -148,14 +148,14 @@ export async function followPeer(parts: FollowParts): Promise<FollowedPeer> {
     if (!(await takePage(page))) return
     if (!page.complete) return
     fresh = sent
-    if (takenOver || provenAtMs === Number.NEGATIVE_INFINITY) {
-      await store.transact((tx) => regionReturned(tx, peer.name, chance))
-      takenOver = false
-    }
-    if (sent.monotonic - provenAtMs < PROVE_MS) return
+    if (!takenOver && sent.monotonic - provenAtMs < PROVE_MS) return
     const storeMs = sent.wall + (parts.registry.clockOffsetMs() ?? 0)
     provenAtMs = sent.monotonic
-    await store.transact((tx) => tx.peers.prove(peer.name, stored, Math.floor(storeMs)))
+    await store.transact(async (tx) => {
+      await regionReturned(tx, peer.name, chance) // Another node, which did not reach it, may have been told that it is lost.
+      await tx.peers.prove(peer.name, stored, Math.floor(storeMs))
+    })
+    takenOver = false
   }
 
   /** Whether everything on the page is in our log now. */

@@ -9,6 +9,7 @@ import { startTestAuthority, type TestAuthority } from '@signet/testkit/authorit
 import { knowsAll, startTwoRegions, until } from '@signet/testkit/regions.ts'
 import { openSqliteStore } from '../store/sqlite.ts'
 import { realSurroundings, sha256 } from '../surroundings.ts'
+import { isTakenOver, takeOverRegion } from './takeover.ts'
 
 const WHY = { reason: 'test', actor: 'operator:test' } as const
 const keyer = createKeyer(sha256)
@@ -149,6 +150,21 @@ describe('two regions', () => {
       } finally {
         await two.close()
       }
+    }
+  })
+
+  test('a takeover through a node that alone was cut off does not outlive the word of those that were not', async () => {
+    const two = await startTwoRegions()
+    try {
+      const { store, settings, issuer, surroundings } = two.east
+      // Another node of east, which does not reach west, says so to an operator.
+      const parts = { store, settings, issuer, sha256, chance: surroundings.chance, bus: { publish() {} } }
+      await takeOverRegion('west', WHY, parts)
+      assert.equal(await isTakenOver(store.meta, 'west'), true)
+      // While it stands, what lives in west and cannot be asked about is refused for good.
+      await until(async () => !(await isTakenOver(store.meta, 'west')))
+    } finally {
+      await two.close()
     }
   })
 
