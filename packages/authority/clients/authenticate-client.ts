@@ -61,9 +61,13 @@ export async function authenticateClient(credentials: ClientCredentials, parts: 
   return { record: registered, knownAt, uses }
 }
 
-/** A client that another region has authenticated; how it stands here counts all the same. */
-export async function vouchedClient(clientId: string, parts: ClientParts): Promise<AuthenticatedClient> {
-  const { value: record, at: knownAt } = await parts.clients.find(clientId)
+/** A client that another region has authenticated; how it stands here counts all the same. One with a secret here has to have proven itself there. */
+export async function vouchedClient(
+  { client, proven }: { readonly client: string; readonly proven: boolean },
+  parts: ClientParts,
+): Promise<AuthenticatedClient> {
+  const { value: record, at: knownAt } = await parts.clients.find(client)
+  if (record !== undefined && record.authMethod !== 'none' && !proven) throw failed()
   if (record === undefined || record.status === 'revoked') throw failed()
   if (record.status === 'suspended') throw refusal('access_denied', 'client_suspended' satisfies ClientReason)
   return { record, knownAt, uses: [] }

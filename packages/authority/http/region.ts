@@ -45,14 +45,14 @@ export function regionRoutes(app: FastifyInstance, { regions, authorize, isHere,
     const parsed = forwardedRequest.safeParse(request.body)
     if (!parsed.success) throw refusal('invalid_request', 'malformed_question' satisfies RegionReason)
     knownRegion(parsed.data, regions)
-    const { path, token, form, headers, address, client } = parsed.data
+    const { path, token, form, headers, address, client, proven } = parsed.data
     if (tokenIn(path, form) !== token) throw refusal('invalid_request', 'malformed_question' satisfies RegionReason)
     if (!(await isHere(token))) return { known: false }
     const asked = Object.fromEntries(FORWARDED_HEADERS.flatMap((name) => (name in headers ? [[name, headers[name]]] : [])))
     const answer = await app.inject({
       method: 'POST',
       url: path,
-      headers: { ...asked, ...(client !== undefined && vouching.mark(client)), 'content-type': FORM_TYPE },
+      headers: { ...asked, ...(client !== undefined && vouching.mark({ client, proven })), 'content-type': FORM_TYPE },
       payload: form,
       remoteAddress: address,
     })

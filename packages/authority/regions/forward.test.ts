@@ -164,6 +164,25 @@ describe('a token that lives in another region', () => {
     }
   })
 
+  test('is not given for the name of its client alone, though a region knows that client as a public one', async () => {
+    const { west, east } = two
+    const careless = { id: 'careless' as ClientId }
+    await west.addClient(careless)
+    await east.addClient({ ...careless, authMethod: 'none', secrets: [] })
+    const person = await west.addSubject()
+    const issued = await west.issueCode({ client: careless.id }, await west.signIn(person.id))
+    const form = {
+      grant_type: 'authorization_code',
+      code: issued.code,
+      redirect_uri: TEST_REDIRECT,
+      code_verifier: issued.verifier,
+    }
+    const { refresh_token } = (await west.post('/token', form, basicAuth(careless.id))).body
+    const answer = await east.post('/token', { grant_type: 'refresh_token', refresh_token, client_id: careless.id })
+    assert.deepEqual([answer.status, answer.body.error], [401, 'invalid_client'])
+    assert.equal((await refresh(west, refresh_token, basicAuth(careless.id))).status, 200)
+  })
+
   test("is all that a region can ask about in a client's name: nothing is begun there, and nothing else slips in", async () => {
     const { west } = two
     await west.addClient({ id: 'machine' as ClientId, grantTypes: ['client_credentials'], scopes: ['api:read'] })

@@ -32,6 +32,8 @@ export const forwardedRequest = z.object({
   headers,
   /** Whom the asking region has authenticated; nobody, where that is not asked for. */
   client: z.string().min(1).max(128).optional(),
+  /** Whether it proved itself there; a public client only says its name. */
+  proven: z.boolean().default(false),
   /** Where the request came from: its home compares and limits by it. */
   address: z.union([z.ipv4(), z.ipv6()]),
 })

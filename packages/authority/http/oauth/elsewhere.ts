@@ -34,8 +34,8 @@ export function createElsewhere(parts: {
       const value = request.headers[name]
       if (typeof value === 'string') headers[name] = value
     }
-    const about = client === undefined ? {} : { client: client.record.id }
-    return parts.forward({ path, token, form: form.encoded(CREDENTIALS), headers, address: request.ip, ...about })
+    const about = client === undefined ? {} : { client: client.record.id, proven: client.record.authMethod !== 'none' }
+    return parts.forward({ path, token, form: form.encoded(CREDENTIALS), headers, address: request.ip, proven: false, ...about })
   }
 }
 
