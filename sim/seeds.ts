@@ -26,7 +26,10 @@ export interface Run {
   readonly each: (outcome: Outcome) => boolean
 }
 
-/** Resolves with the number of worlds that were simulated. Rejects when a process dies. */
+/** A world takes a second or so; one that takes so long waits for something that does not come, whatever runs beside it. */
+const ENDLESS_MS = 60_000
+
+/** Resolves with the number of worlds that were simulated. Rejects when a process dies, or a world does not come to an end. */
 export async function simulateSeeds({ first, count, task = {}, jobs = availableParallelism(), each }: Run): Promise<number> {
   let next = first
   let done = 0
@@ -38,8 +41,11 @@ export async function simulateSeeds({ first, count, task = {}, jobs = availableP
     died.catch(() => {}) // It ends when it is told to, too.
     while (wanted && next < first + count) {
       const answer = once(child, 'message')
-      child.send({ ...task, seed: next++ } satisfies Task)
-      const [outcome] = (await Promise.race([answer, died])) as [Outcome]
+      const seed = next++
+      child.send({ ...task, seed } satisfies Task)
+      const endless = Promise.withResolvers<never>()
+      const timer = setTimeout(() => endless.reject(new Error(`seed ${seed} does not come to an end`)), ENDLESS_MS)
+      const [outcome] = (await Promise.race([answer, died, endless.promise]).finally(() => clearTimeout(timer))) as [Outcome]
       done++
       wanted = each(outcome) && wanted
     }

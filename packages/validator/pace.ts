@@ -63,7 +63,8 @@ export function silenceWatch(
   let heardAt = clock.monotonic()
   const check = (): void => {
     const left = heardAt + silenceMs - clock.monotonic()
-    if (left <= 0) onSilence()
+    if (left < 1)
+      onSilence() // Timers know no smaller part of a millisecond, and would come back at once for it.
     else timer = timers.after(left, check)
   }
   let timer = timers.after(silenceMs, check)
