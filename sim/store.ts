@@ -155,8 +155,8 @@ function watched(tx: Tx, facts: Facts): Tx {
         return place
       },
       async newEpoch(...all: Parameters<typeof revocations.newEpoch>) {
-        await revocations.newEpoch(...all)
-        facts.renewed = true
+        facts.renewed = await revocations.newEpoch(...all)
+        return facts.renewed
       },
     }),
     families: overlay(families, {
