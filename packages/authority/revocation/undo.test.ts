@@ -77,6 +77,17 @@ it('takes repetitions of a mistake for the same mistake', async () => {
   assert.equal((await world.store.subjects.find(id))?.revokedMs, 0)
 })
 
+it('takes a revocation for no repetition of a claims epoch, whatever the words', async () => {
+  const id = await world.addSubject()
+  const target = { kind: 'subject', id } as const
+  const wrong = await world.revoker.revoke(target, { ...WHY, keepGrants: true })
+  world.advance(10)
+  const meant = await world.revoker.revoke(target, WHY)
+  assert.equal((await undo(wrong.epoch, wrong.seq)).removed, 1)
+  assert.equal(await world.isDead({ subject: id }, meant.cutoffMs), 'subject')
+  assert.equal((await world.store.subjects.find(id))?.revokedMs, meant.cutoffMs)
+})
+
 it('undoes a cutoff on everything', async () => {
   await world.revoker.revoke({ kind: 'issuer', id: ISSUER }, WHY)
   const { epoch, seq } = await world.revoker.revoke({ kind: 'issuer', id: ISSUER }, WHY)
