@@ -285,7 +285,7 @@ export const FAULTS: readonly Fault[] = [
       if (named.length === 0) return
       world.history.undone(fact)
       const request = { epoch, seqs: named.map(({ seq }) => seq) }
-      const why = { reason: 'a mistake', actor: 'operator:sim', idempotencyKey: `undo-${fact.name}-${fact.askedMs}` }
+      const why = { reason: 'a mistake', actor: 'operator:sim', idempotencyKey: `undo-${named.map(({ seq }) => seq).join('-')}` }
       const undone = await retry(world, dice, (at) => at.undo(request, why))
       world.history.tell(`${fact.name} is undone${undone === undefined ? ', or not' : ''}: a new epoch`)
     },

@@ -193,6 +193,7 @@ const GROUPS: readonly (keyof Store)[] = [
   'apiKeys',
   'interactions',
   'keys',
+  'peers',
   'revocations',
   'batches',
   'audit',
