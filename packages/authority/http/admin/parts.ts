@@ -19,7 +19,7 @@ export interface AdminParts extends ClientParts, ResourceParts, SubjectParts, Ap
   readonly settings: PolicySettings
   readonly revoker: Pick<Revoker, 'revoke' | 'within' | 'suspend' | 'resume' | 'undo'>
   readonly batches: Batches
-  readonly registry: Pick<Registry, 'position' | 'ageMs' | 'issuerStanding'>
+  readonly registry: Pick<Registry, 'position' | 'ageMs' | 'issuerStanding' | 'lookNow'>
   /** Streams open on this node. */
   readonly feed: { readonly readers: number }
   readonly policyVersion: string
