@@ -69,7 +69,8 @@ async function take(
   const name = `${kind} of ${target.kind} ${target.id.slice(-6)}`
   const fact = history.asked(target.kind, target.id, kind, name)
   const why = {
-    reason: 'simulated',
+    // Of its own: an undoing takes later revocations by the same actor for the same reason as one mistake with the one it names.
+    reason: `simulated ${key}`,
     actor: 'operator:sim',
     idempotencyKey: key,
     ...(kind === 'renew' ? { keepGrants: true } : {}),
