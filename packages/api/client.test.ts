@@ -99,6 +99,20 @@ describe('the admin client', () => {
     )
   })
 
+  test('gives all tries of one call a key of its own where the endpoint takes one, and each call another', async () => {
+    const world = worldOf([unavailable('1'), new Response(null, { status: 204 }), new Response(null, { status: 204 })])
+    const params = { kind: 'client' as const, id: 'c' }
+    await world.admin.call('resume', { params })
+    await world.admin.call('resume', { params })
+    const [first, second, third] = world.requests.map((request) => request.headers.get('idempotency-key'))
+    assert.match(first ?? '', /^[0-9a-f-]{36}$/)
+    assert.equal(second, first)
+    assert.notEqual(third, first)
+    const other = worldOf([json({ items: [] })])
+    await other.admin.call('listClients')
+    assert.equal(other.requests[0]?.headers.get('idempotency-key'), null)
+  })
+
   test('repeats what was refused for its rate, whatever it is: it was not begun', async () => {
     const world = worldOf([problem(429, 'slow_down', { 'retry-after': '1' }), json({ url: 'u', expires_at: 1 })])
     assert.equal((await world.admin.call('inviteSubject')).url, 'u')

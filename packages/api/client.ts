@@ -90,7 +90,9 @@ export function createAdminClient(options: AdminClientOptions): AdminClient {
   async function request(endpoint: Endpoint, given: Given, withinMs: number | undefined): Promise<Response> {
     const doing = describe(endpoint)
     const url = server + ADMIN_BASE + fillPath(endpoint.path, given.params) + queryText(given.query)
-    const repeatable = endpoint.method !== 'POST' || given.idempotencyKey !== undefined
+    // One for all tries of a call, so that none is done twice, nor refused because another was done.
+    const key = given.idempotencyKey ?? (endpoint.idempotencyKey === true ? crypto.randomUUID() : undefined)
+    const repeatable = endpoint.method !== 'POST' || key !== undefined
     const init = async (): Promise<RequestInit> => {
       const { access_token } = await tokenFor(scopeOf(endpoint, given.scope))
       const signals = [
@@ -103,7 +105,7 @@ export function createAdminClient(options: AdminClientOptions): AdminClient {
           authorization: `Bearer ${access_token}`,
           accept: endpoint.stream === true ? 'application/x-ndjson' : 'application/json',
           ...(given.body === undefined ? {} : { 'content-type': 'application/json' }),
-          ...(given.idempotencyKey === undefined ? {} : { 'idempotency-key': given.idempotencyKey }),
+          ...(key === undefined ? {} : { 'idempotency-key': key }),
         },
         ...(given.body === undefined ? {} : { body: JSON.stringify(given.body) }),
         ...(signals.length === 0 ? {} : { signal: AbortSignal.any(signals) }),

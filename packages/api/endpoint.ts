@@ -44,6 +44,7 @@ type Field<Name extends string, Value> = [Value] extends [undefined]
 export type CallOf<E extends Endpoint> = Field<'params', InputOf<E['params']>> &
   Field<'query', InputOf<E['query']>> &
   Field<'body', InputOf<E['body']>> & {
+    /** For repeating the call later; its tries share one anyway. */
     readonly idempotencyKey?: string
     readonly signal?: AbortSignal
     /** For the few targets that need a wider scope than their endpoint. */

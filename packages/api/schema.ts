@@ -247,6 +247,7 @@ export const endpoints = {
     brief: 'Suspend a person, client, session, device or grant.',
     body: revocations.suspend,
     reply: revocations.receipt,
+    idempotencyKey: true,
   },
   resume: {
     method: 'DELETE',
@@ -255,6 +256,7 @@ export const endpoints = {
     brief: 'Lift a suspension.',
     params: revocations.suspensionPath,
     query: revocations.resumeQuery,
+    idempotencyKey: true,
   },
 
   // ── Batches ──

@@ -1,5 +1,4 @@
 /** Many at once: what a selector names is counted first, then taken back, held or let go on at a bounded rate. */
-import { randomUUID } from 'node:crypto'
 import { readFile } from 'node:fs/promises'
 import type { AdminClient } from '@signet/api/client.ts'
 import type { Batch, Call } from '@signet/api/schema.ts'
@@ -115,7 +114,6 @@ const start = command({
     const begun = await admin.call('startBatch', {
       params: { id },
       body: accept,
-      idempotencyKey: randomUUID(),
       ...(planned.warning ? { scope: 'signet:admin' } : {}),
     })
     if (flags.watch) return follow(cli, admin, id)

@@ -1,5 +1,4 @@
 /** Taking back: one token, one sign-in, one device, one person, one client, one key, everything. */
-import { randomUUID } from 'node:crypto'
 import type { AdminClient } from '@signet/api/client.ts'
 import type { AdminScope, Call, Revocation } from '@signet/api/schema.ts'
 import { buildRouteMap } from '@stricli/core'
@@ -112,7 +111,7 @@ grants of a person, a client or the issuer. A single grant, session, device or k
       )
     await cli.confirm('Begin a new epoch of the log in which this was never made?', yes)
     const body = { epoch, seqs: [...seqs], reason: reason ?? 'undone by an administrator' }
-    const done = await admin.call('undoRevocations', { body, idempotencyKey: randomUUID() })
+    const done = await admin.call('undoRevocations', { body })
     cli.show(done, () =>
       details(
         [
@@ -184,7 +183,6 @@ async function findEntries(admin: AdminClient, seqs: readonly number[]): Promise
   return { entries, epoch }
 }
 
-/** A retried request must not make a second entry, so each command has one key for all its tries. */
 async function take(
   cli: Cli,
   admin: AdminClient,
@@ -197,7 +195,6 @@ async function take(
   const beganMs = performance.now()
   const receipt = await admin.call('revoke', {
     body: { target, reason: why.reason ?? 'revoked by an administrator', keep_grants: keepGrants },
-    idempotencyKey: randomUUID(),
     scope,
   })
   return showReceipt(cli, admin, receipt, { verb: 'revoked', tookMs: performance.now() - beganMs, wait: why.wait })

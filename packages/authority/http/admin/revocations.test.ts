@@ -114,6 +114,21 @@ describe('revocations', () => {
     )
   })
 
+  test('are held and lifted once with one key, whatever happened in between', async () => {
+    const { subject } = await tokens()
+    const target = { kind: 'subject' as const, id: subject }
+    const status = async () => (await world.admin.call('showSubject', { params: { id: subject } })).status
+    const suspend = () => world.admin.call('suspend', { body: { target, reason: 'test' }, idempotencyKey: 'held' })
+    const resume = (idempotencyKey: string) => world.admin.call('resume', { params: target, idempotencyKey })
+    const { seq } = await suspend()
+    await resume('lifted')
+    await resume('lifted')
+    assert.equal(await status(), 'active')
+    assert.equal((await suspend()).seq, seq) // It arrives late once more: that was done, and undone since.
+    assert.equal(await status(), 'active')
+    await assert.rejects(resume('another'), refusedWith(409, 'not_suspended'))
+  })
+
   test('keep the grants of a subject alive when asked to', async () => {
     const held = await tokens()
     await revoke({ kind: 'subject', id: held.subject }, { keep_grants: true })

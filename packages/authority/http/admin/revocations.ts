@@ -38,13 +38,13 @@ export function revocationHandlers({ store, keys, revoker, registry, feed, setti
       return revoker.undo({ epoch, seqs }, { reason, actor, ...given({ idempotencyKey }) })
     },
 
-    async suspend({ body }, { actor }) {
+    async suspend({ body }, { actor, idempotencyKey }) {
       const { target, reason } = body
-      return showReceipt(target, issuer, await revoker.suspend(target, { reason, actor }))
+      return showReceipt(target, issuer, await revoker.suspend(target, { reason, actor, ...given({ idempotencyKey }) }))
     },
 
-    async resume({ params, query }, { actor }) {
-      await revoker.resume(params, { reason: query.reason, actor })
+    async resume({ params, query }, { actor, idempotencyKey }) {
+      await revoker.resume(params, { reason: query.reason, actor, ...given({ idempotencyKey }) })
       return undefined
     },
 
