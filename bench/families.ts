@@ -1,7 +1,8 @@
 /** Refresh families made straight in a store, and one rotation as a refresh commits it: the family's row and its audit event. */
 
 import { audited } from '@signet/authority/audit/events.ts'
-import type { FamilyRecord, Store, Terms } from '@signet/authority/store/store.ts'
+import type { FamilyRecord, Terms } from '@signet/authority/store/ports/families.ts'
+import type { Store } from '@signet/authority/store/store.ts'
 import { realSurroundings } from '@signet/authority/surroundings.ts'
 import type { AuditEvent } from '@signet/kernel/audit-entry.ts'
 import type { ClientId, DeviceId, FamilyId, SessionId, SubjectId } from '@signet/kernel/ids.ts'

@@ -4,7 +4,7 @@
  * nodes say by that alone: none of the code under test is asked.
  */
 import { createHash } from 'node:crypto'
-import type { LogEntry } from '@signet/authority/store/store.ts'
+import type { LogEntry } from '@signet/authority/store/ports/revocations.ts'
 import type { KeyKind } from '@signet/kernel/revocation.ts'
 import { EPOCH_MS } from './machine.ts'
 import type { VirtualTime } from './time.ts'

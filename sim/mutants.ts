@@ -4,7 +4,8 @@
  */
 
 import { guardMilliseconds } from '@signet/authority/policy/settings.ts'
-import type { FamilyStanding, Store, Tx } from '@signet/authority/store/store.ts'
+import type { FamilyStanding } from '@signet/authority/store/ports/families.ts'
+import type { Store, Tx } from '@signet/authority/store/store.ts'
 import { signJwt } from '@signet/authority/tokens/jwt.ts'
 import { parseRefreshToken } from '@signet/authority/tokens/refresh-token.ts'
 import { HEAD_TYPE, type HeadPayload } from '@signet/kernel/feed.ts'

@@ -3,7 +3,7 @@
 import { MasterKey } from '@signet/authority/keys/master-key.ts'
 import { defaultSettings, type PolicySettings } from '@signet/authority/policy/settings.ts'
 import { BY_HAND, endTheGap, type Gap } from '@signet/authority/restore.ts'
-import type { ClientRecord } from '@signet/authority/store/store.ts'
+import type { ClientRecord } from '@signet/authority/store/ports/clients.ts'
 import { sha256 } from '@signet/authority/surroundings.ts'
 import type { ClientId, SubjectId } from '@signet/kernel/ids.ts'
 import { newId } from '@signet/kernel/ids.ts'

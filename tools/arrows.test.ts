@@ -52,7 +52,7 @@ const ARROWS: readonly [file: string, may: readonly string[], mayNot: readonly s
   ],
   [
     'packages/authority/policy/x.ts',
-    ['../store/store.ts', '@signet/kernel/ids.ts'],
+    ['../store/store.ts', '../store/ports/families.ts', '@signet/kernel/ids.ts'],
     ['../store/sqlite.ts', '../keys/key-ring.ts'],
   ],
   [
@@ -60,39 +60,48 @@ const ARROWS: readonly [file: string, may: readonly string[], mayNot: readonly s
     ['./store.ts', './tables/x.ts'],
     ['pg', 'node:sqlite', '../policy/settings.ts', '../tokens/mint.ts'],
   ],
-  ['packages/authority/store/tables/x.ts', ['../store.ts'], ['pg', 'node:sqlite', '../../keys/key-ring.ts']],
+  [
+    'packages/authority/store/tables/x.ts',
+    ['../store.ts', '../ports/families.ts'],
+    ['pg', 'node:sqlite', '../../keys/key-ring.ts'],
+  ],
   ['packages/authority/store/sqlite.ts', ['node:sqlite', './store.ts'], ['../tokens/mint.ts', '@signet/bus/bus.ts']],
   ['packages/authority/store/postgres.ts', ['pg', './store.ts'], ['../tokens/mint.ts', '@signet/bus/bus.ts']],
   [
     'packages/authority/clients/x.ts',
-    ['../store/store.ts', '../policy/settings.ts'],
+    ['../store/store.ts', '../store/ports/clients.ts', '../policy/settings.ts'],
     ['../store/sqlite.ts', '../http/form.ts', '../tokens/mint.ts'],
   ],
   [
     'packages/authority/keys/x.ts',
-    ['../store/store.ts', '../policy/settings.ts'],
+    ['../store/store.ts', '../store/ports/standing.ts', '../policy/settings.ts'],
     ['../tokens/mint.ts', '../revocation/revoke.ts', 'pg'],
   ],
   [
     'packages/authority/tokens/x.ts',
-    ['../store/store.ts', '../keys/key-ring.ts'],
+    ['../store/store.ts', '../store/ports/standing.ts', '../keys/key-ring.ts'],
     ['../grants/grant.ts', '../http/form.ts', '../clients/recent.ts'],
   ],
-  ['packages/authority/audit/x.ts', ['../store/store.ts', '../keys/key-ring.ts'], ['../tokens/mint.ts', '../http/form.ts']],
+  [
+    'packages/authority/audit/x.ts',
+    ['../store/store.ts', '../store/ports/audit.ts', '../keys/key-ring.ts'],
+    ['../tokens/mint.ts', '../http/form.ts'],
+  ],
   [
     'packages/authority/revocation/x.ts',
-    ['../store/store.ts', '@signet/bus/bus.ts'],
+    ['../store/store.ts', '../store/ports/standing.ts', '@signet/bus/bus.ts'],
     ['@signet/bus/postgres.ts', '../http/feed.ts', '../grants/grant.ts', '@nats-io/transport-node'],
   ],
   [
     'packages/authority/signin/x.ts',
-    ['../store/store.ts', '../policy/settings.ts', '../revocation/revoke.ts'],
+    ['../store/store.ts', '../store/ports/standing.ts', '../policy/settings.ts', '../revocation/revoke.ts'],
     ['../grants/code.ts', '../http/form.ts', '../store/sqlite.ts'],
   ],
   [
     'packages/authority/grants/x.ts',
     [
       '../store/store.ts',
+      '../store/ports/families.ts',
       '../clients/recent.ts',
       '../policy/settings.ts',
       '../tokens/mint.ts',
@@ -104,12 +113,19 @@ const ARROWS: readonly [file: string, may: readonly string[], mayNot: readonly s
   ],
   [
     'packages/authority/administration/x.ts',
-    ['../store/store.ts', '../grants/target.ts', '../signin/username.ts', '../tokens/api-key.ts'],
+    ['../store/store.ts', '../store/ports/standing.ts', '../grants/target.ts', '../signin/username.ts', '../tokens/api-key.ts'],
     ['../store/sqlite.ts', '../http/form.ts', '../telemetry/log.ts', '@signet/api/schema.ts', '@signet/bus/bus.ts'],
   ],
   [
     'packages/authority/regions/x.ts',
-    ['../store/store.ts', '../revocation/standing.ts', '../keys/key-ring.ts', '@signet/bus/bus.ts', 'zod'],
+    [
+      '../store/store.ts',
+      '../store/ports/standing.ts',
+      '../revocation/standing.ts',
+      '../keys/key-ring.ts',
+      '@signet/bus/bus.ts',
+      'zod',
+    ],
     ['../store/sqlite.ts', '../keys/master-key.ts', '../http/form.ts', '@signet/bus/postgres.ts', 'pg'],
   ],
   ['packages/authority/telemetry/x.ts', ['@signet/kernel/ids.ts', 'pino'], ['../store/store.ts', '../http/health.ts']],

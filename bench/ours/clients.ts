@@ -1,5 +1,6 @@
 /** The clients and the resource of the benchmark, as an administrator would have registered them. */
-import type { ClientRecord, Store } from '@signet/authority/store/store.ts'
+import type { ClientRecord } from '@signet/authority/store/ports/clients.ts'
+import type { Store } from '@signet/authority/store/store.ts'
 import { sha256 } from '@signet/authority/surroundings.ts'
 import type { ClientId } from '@signet/kernel/ids.ts'
 import { API_CLIENT, APP_CLIENT, REDIRECT_URI, RESOURCE, RESOURCE_SCOPES, SERVICE_CLIENT } from '../http/server.ts'

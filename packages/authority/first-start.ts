@@ -9,7 +9,8 @@ import type { ClientId } from '@signet/kernel/ids.ts'
 import { epochSeconds, type Sha256, type Surroundings } from '@signet/kernel/surroundings.ts'
 import { audited } from './audit/events.ts'
 import { createSetupLink } from './signin/setup.ts'
-import type { ClientRecord, Store } from './store/store.ts'
+import type { ClientRecord } from './store/ports/clients.ts'
+import type { Store } from './store/store.ts'
 
 const CLI_CLIENT = 'signet-cli' as ClientId
 /** Name in the store's meta table: when the CLI's client was registered. */

@@ -15,10 +15,11 @@ import { assertOpens } from './keys/key-record.ts'
 import { loadMasterKey, type MasterKey } from './keys/master-key.ts'
 import type { PolicySettings } from './policy/settings.ts'
 import { restartLog } from './revocation/restart.ts'
+import type { KeyPurpose } from './store/ports/keys.ts'
 import { openPostgresStore, timelineOf } from './store/postgres.ts'
 import { TIMELINE } from './store/postgres-timeline.ts'
 import { openSqliteStore } from './store/sqlite.ts'
-import type { KeyPurpose, Store, Tx } from './store/store.ts'
+import type { Store, Tx } from './store/store.ts'
 import { sha256 } from './surroundings.ts'
 
 export interface RestoreReport {

@@ -1,7 +1,8 @@
 /** An authority with an app and people to sign in to it, at a time that stands still: for tests of its pages. */
 
 import { createPasswords } from '@signet/authority/signin/password.ts'
-import type { ClientRecord, SubjectRecord } from '@signet/authority/store/store.ts'
+import type { ClientRecord } from '@signet/authority/store/ports/clients.ts'
+import type { SubjectRecord } from '@signet/authority/store/ports/subjects.ts'
 import type { ClientId } from '@signet/kernel/ids.ts'
 import { Secret } from '@signet/kernel/secret.ts'
 import type { Chance } from '@signet/kernel/surroundings.ts'

@@ -2,7 +2,8 @@
 import type { RefusalDetail } from '@signet/kernel/errors.ts'
 import { isOpenIdScope, OWN_SCOPES } from '../grants/target.ts'
 import type { PolicySettings } from '../policy/settings.ts'
-import type { ClientRecord, PlatformClass, ResourceRecord } from '../store/store.ts'
+import type { ClientRecord, PlatformClass } from '../store/ports/clients.ts'
+import type { ResourceRecord } from '../store/ports/resources.ts'
 
 /** Everything that is wrong with it. `resources`: those it names that there are. */
 export function judgeClient(

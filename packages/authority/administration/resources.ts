@@ -3,7 +3,8 @@ import { type Chance, type Clock, epochSeconds } from '@signet/kernel/surroundin
 import { audited } from '../audit/events.ts'
 import { OWN_SCOPES } from '../grants/target.ts'
 import type { PolicySettings } from '../policy/settings.ts'
-import type { ResourceRecord, Store } from '../store/store.ts'
+import type { ResourceRecord } from '../store/ports/resources.ts'
+import type { Store } from '../store/store.ts'
 import type { Administrator } from './actor.ts'
 import { invalid, refuse } from './reasons.ts'
 

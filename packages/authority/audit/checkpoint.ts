@@ -9,7 +9,8 @@ import { isUuid } from '@signet/kernel/ids.ts'
 import type { Chance } from '@signet/kernel/surroundings.ts'
 import { verifySignature } from '../keys/algorithms.ts'
 import type { KeyRing } from '../keys/key-ring.ts'
-import type { KeyState, Store } from '../store/store.ts'
+import type { KeyState } from '../store/ports/keys.ts'
+import type { Store } from '../store/store.ts'
 import { type AuditActor, audited } from './events.ts'
 
 export interface Checkpoint {

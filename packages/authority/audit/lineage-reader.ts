@@ -1,7 +1,7 @@
 /** Finds the events of one lineage in the record, by text, within bounds. The time in a UUIDv7 says from where on to read. */
 import { type AuditBatch, type AuditEvent, splitEvents } from '@signet/kernel/audit-entry.ts'
 import { idTimeMs, isUuidV7, MAX_MILLISECONDS } from '@signet/kernel/ids.ts'
-import type { AuditLookups } from '../store/store.ts'
+import type { AuditLookups } from '../store/ports/audit.ts'
 
 export type LineageKind = 'subject' | 'session' | 'family' | 'token'
 

@@ -5,7 +5,7 @@
  */
 import type { AuditEvent } from '@signet/kernel/audit-entry.ts'
 import { idTimeMs, isUuidV7 } from '@signet/kernel/ids.ts'
-import type { AuditLookups } from '../store/store.ts'
+import type { AuditLookups } from '../store/ports/audit.ts'
 import { gatherLineage, isAct, LINEAGE_LIMITS, type LineageKind, type LineageLimits } from './lineage-reader.ts'
 
 export type { LineageKind, LineageLimits } from './lineage-reader.ts'

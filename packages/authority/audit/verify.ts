@@ -8,7 +8,7 @@ import type { AuditBatch } from '@signet/kernel/audit-entry.ts'
 import { batchHash, eventsRoot, GENESIS, joinEvents, splitEvents } from '@signet/kernel/audit-entry.ts'
 import { equalBytes } from '@signet/kernel/bytes.ts'
 import type { KeyRing } from '../keys/key-ring.ts'
-import type { AuditLookups } from '../store/store.ts'
+import type { AuditLookups } from '../store/ports/audit.ts'
 import { sha256 } from '../surroundings.ts'
 import { type Checkpoint, isFirst, noteHash, noteKeys, verifyCheckpoint } from './checkpoint.ts'
 

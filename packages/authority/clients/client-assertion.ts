@@ -4,7 +4,7 @@ import { toBase64Url } from '@signet/kernel/bytes.ts'
 import { type Refusal, refusal } from '@signet/kernel/errors.ts'
 import type { Secret } from '@signet/kernel/secret.ts'
 import { decodeJwt, decodeProtectedHeader, errors, type JWK, type JWTPayload, jwtVerify } from 'jose'
-import type { ClientRecord } from '../store/store.ts'
+import type { ClientRecord } from '../store/ports/clients.ts'
 import type { ClientParts, ClientReason } from './authenticate-client.ts'
 import type { SingleUse } from './single-use.ts'
 

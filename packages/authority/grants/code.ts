@@ -5,7 +5,8 @@ import { decodeOpaque, encodeOpaque } from '@signet/kernel/opaque-token.ts'
 import { type Chance, type Clock, epochSeconds, type Sha256 } from '@signet/kernel/surroundings.ts'
 import { audited } from '../audit/events.ts'
 import type { PolicySettings } from '../policy/settings.ts'
-import type { CodeRecord, Tx } from '../store/store.ts'
+import type { CodeRecord } from '../store/ports/handles.ts'
+import type { Tx } from '../store/store.ts'
 import type { Target } from './target.ts'
 
 /** What a person agreed to: the authorization request, judged, and the sign-in that stands behind it. */

@@ -6,7 +6,7 @@ import type { TokenId } from '@signet/kernel/ids.ts'
 import type { Revoker } from '../revocation/revoke.ts'
 import type { Target } from '../revocation/target.ts'
 import type { LeakedToken } from '../revocation/triggers.ts'
-import type { ClientRecord } from '../store/store.ts'
+import type { ClientRecord } from '../store/ports/clients.ts'
 import { type IdentifyParts, identifyToken } from './identify-token.ts'
 import { refuse } from './refuse.ts'
 

@@ -9,7 +9,9 @@ import type { Clock } from '@signet/kernel/surroundings.ts'
 import { knowledgeMs } from '../clients/authenticate-client.ts'
 import { createRecent, type Known } from '../clients/recent.ts'
 import type { PolicySettings } from '../policy/settings.ts'
-import type { ClientRecord, ResourceRecord, Store } from '../store/store.ts'
+import type { ClientRecord } from '../store/ports/clients.ts'
+import type { ResourceRecord } from '../store/ports/resources.ts'
+import type { Store } from '../store/store.ts'
 
 /** What a request names, as it came. */
 export interface TargetRequest {

@@ -4,7 +4,8 @@ import type { Chance } from '@signet/kernel/surroundings.ts'
 import { epochSeconds } from '@signet/kernel/surroundings.ts'
 import { type AuditActor, type AuditDetail, type AuditEventType, audited } from '../audit/events.ts'
 import type { PolicySettings } from '../policy/settings.ts'
-import type { KeyPurpose, KeyRecord, KeyState, Tx } from '../store/store.ts'
+import type { KeyPurpose, KeyRecord, KeyState } from '../store/ports/keys.ts'
+import type { Tx } from '../store/store.ts'
 import { generatePrivateKey, generatePrivateKeySync, isSigningAlgorithm } from './algorithms.ts'
 import {
   algorithmFor,

@@ -6,7 +6,7 @@
 import { createHmac, createPrivateKey, createPublicKey, createSecretKey, type KeyObject } from 'node:crypto'
 import type { KeyId } from '@signet/kernel/ids.ts'
 import type { PolicySettings, SigningAlgorithm } from '../policy/settings.ts'
-import type { KeyPurpose, KeyRecord, KeyState } from '../store/store.ts'
+import type { KeyPurpose, KeyRecord, KeyState } from '../store/ports/keys.ts'
 import { fitsAlgorithm, isSigningAlgorithm, publicJwkOf, signingFunction } from './algorithms.ts'
 import { type MasterKey, MasterKeyError } from './master-key.ts'
 

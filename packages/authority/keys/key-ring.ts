@@ -9,7 +9,8 @@ import type { KeyId } from '@signet/kernel/ids.ts'
 import { type Chance, type Clock, epochSeconds } from '@signet/kernel/surroundings.ts'
 import type { AuditActor } from '../audit/events.ts'
 import type { PolicySettings } from '../policy/settings.ts'
-import type { KeyPurpose, KeyRecord, KeyState, Store, Tx } from '../store/store.ts'
+import type { KeyPurpose, KeyRecord, KeyState } from '../store/ports/keys.ts'
+import type { Store, Tx } from '../store/store.ts'
 import { compromise, MoveLost, makeMove, materialFor } from './key-moves.ts'
 import {
   complaint,

@@ -3,7 +3,7 @@ import { test } from 'node:test'
 import type { KeyId } from '@signet/kernel/ids.ts'
 import fc from 'fast-check'
 import { defaultSettings, type PolicySettings } from '../policy/settings.ts'
-import type { KeyPurpose, KeyRecord } from '../store/store.ts'
+import type { KeyPurpose, KeyRecord } from '../store/ports/keys.ts'
 import { KEY_PURPOSES } from './key-record.ts'
 import { dueMoves, FORGET_SECONDS, type KeyMove, overlapSeconds, plannedSchedule, WITHDRAW_SECONDS } from './schedule.ts'
 

@@ -8,7 +8,7 @@
  */
 import type { KeyId } from '@signet/kernel/ids.ts'
 import type { PolicySettings } from '../policy/settings.ts'
-import type { KeyPurpose, KeyRecord } from '../store/store.ts'
+import type { KeyPurpose, KeyRecord } from '../store/ports/keys.ts'
 import { algorithmFor, KEY_PURPOSES } from './key-record.ts'
 
 export type KeyMove =

@@ -6,7 +6,8 @@ import { fault } from '@signet/kernel/errors.ts'
 import type { Clock, Timers } from '@signet/kernel/surroundings.ts'
 import type { KeyRing } from '../keys/key-ring.ts'
 import type { Registry } from '../revocation/registry.ts'
-import type { LogPlace, Store } from '../store/store.ts'
+import type { LogPlace } from '../store/ports/peers.ts'
+import type { Store } from '../store/store.ts'
 import { type keyList, LONGEST_WAIT_MS, type LogPage, PAGE_ENTRIES, type WireKey, writeEntry, writeKey } from './link-messages.ts'
 
 export interface PageRequest {

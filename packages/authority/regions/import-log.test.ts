@@ -5,7 +5,7 @@ import { newId } from '@signet/kernel/ids.ts'
 import fc from 'fast-check'
 import { guardMsOf, slackMsOf } from '../revocation/rules.ts'
 import { openWorld, WHY, type World } from '../revocation/world.testkit.ts'
-import type { LogPlace } from '../store/store.ts'
+import type { LogPlace } from '../store/ports/peers.ts'
 import { importPage } from './import-log.ts'
 import { type LogPage, writeEntry } from './link-messages.ts'
 

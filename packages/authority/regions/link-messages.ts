@@ -6,7 +6,8 @@ import { fromBase64Url, toBase64Url } from '@signet/kernel/bytes.ts'
 import type { KeyId } from '@signet/kernel/ids.ts'
 import { KEY_KINDS } from '@signet/kernel/revocation.ts'
 import { z } from 'zod'
-import type { KeyRecord, LogEntry } from '../store/store.ts'
+import type { KeyRecord } from '../store/ports/keys.ts'
+import type { LogEntry } from '../store/ports/revocations.ts'
 
 export const REGION_SCOPE = 'signet:region'
 export const REGION_NAME = /^[a-z0-9][a-z0-9-]{0,31}$/

@@ -3,7 +3,7 @@
  * knowledge of each is. Every region follows every other; nobody passes on what he was told.
  */
 import type { AuditActor } from '../audit/events.ts'
-import type { KeyRecord } from '../store/store.ts'
+import type { KeyRecord } from '../store/ports/keys.ts'
 import { type ExportParts, exportLog, type LogExport } from './export-log.ts'
 import { type FollowedPeer, type FollowParts, followPeer, type PeerStatus } from './follow-peer.ts'
 import { createForward, type Forward } from './forward.ts'

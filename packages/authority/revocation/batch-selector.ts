@@ -4,7 +4,9 @@
  */
 import { toBase64Url } from '@signet/kernel/bytes.ts'
 import { type BatchId, type ClientId, idTimeMs, newId, type SubjectId } from '@signet/kernel/ids.ts'
-import type { BatchAction, BatchRecord, FamilyRecord, PlatformClass } from '../store/store.ts'
+import type { BatchAction, BatchRecord } from '../store/ports/batches.ts'
+import type { PlatformClass } from '../store/ports/clients.ts'
+import type { FamilyRecord } from '../store/ports/families.ts'
 import { LONGEST_ACCESS_TOKEN_SECONDS } from './rules.ts'
 import type { Target } from './target.ts'
 

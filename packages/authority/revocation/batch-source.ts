@@ -1,6 +1,8 @@
 /** Goes through what a batch selects, in an order that does not change, a bounded number of rows at a time. */
 import type { Timers } from '@signet/kernel/surroundings.ts'
-import type { BatchRecord, FamilyRecord, Store } from '../store/store.ts'
+import type { BatchRecord } from '../store/ports/batches.ts'
+import type { FamilyRecord } from '../store/ports/families.ts'
+import type { Store } from '../store/store.ts'
 import { decodePlan, firstId, isBeyond, type Selector, selects, wideTargets } from './batch-selector.ts'
 import type { Target } from './target.ts'
 

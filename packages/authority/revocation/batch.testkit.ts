@@ -1,7 +1,9 @@
 /** People with grants of many kinds, a node that works on batches, and the sets to compare: what a plan means and what was done. */
 import type { BatchId, ClientId, FamilyId, SubjectId } from '@signet/kernel/ids.ts'
 import { newId } from '@signet/kernel/ids.ts'
-import type { BatchRecord, BatchState, FamilyRecord, Store } from '../store/store.ts'
+import type { BatchRecord, BatchState } from '../store/ports/batches.ts'
+import type { FamilyRecord } from '../store/ports/families.ts'
+import type { Store } from '../store/store.ts'
 import { realSurroundings } from '../surroundings.ts'
 import { aFamily, aStanding } from '../tokens/family.testkit.ts'
 import type { PlanRequest } from './batch-plan.ts'

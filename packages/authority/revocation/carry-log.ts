@@ -6,7 +6,9 @@
 import { newId } from '@signet/kernel/ids.ts'
 import type { Salt } from '@signet/kernel/revocation.ts'
 import { type Chance, type Clock, epochSeconds, type Sha256, type Timers } from '@signet/kernel/surroundings.ts'
-import { heldAfter, type LogEntry, type Staged, type Store, type Tx } from '../store/store.ts'
+import { heldAfter } from '../store/ports/peers.ts'
+import type { LogEntry, Staged } from '../store/ports/revocations.ts'
+import type { Store, Tx } from '../store/store.ts'
 import { keyOf } from './record.ts'
 import { refuse } from './refuse.ts'
 

@@ -1,7 +1,7 @@
 /** From log entries to what goes over the wire: a signed batch in one server-sent event, made once for all readers. */
 import { toBase64Url } from '@signet/kernel/bytes.ts'
 import { BATCH_TYPE, type BatchPayload } from '@signet/kernel/feed.ts'
-import type { LogEntry } from '../store/store.ts'
+import type { LogEntry } from '../store/ports/revocations.ts'
 
 /** Signs a payload as a compact JWS of this `typ` with the active feed key. Throws a fault when there is none. */
 export type SignFeed = (typ: string, payload: object) => string

@@ -4,7 +4,8 @@
  */
 import { fault } from '@signet/kernel/errors.ts'
 import type { Timers } from '@signet/kernel/surroundings.ts'
-import type { LogHead, Store } from '../store/store.ts'
+import type { LogHead } from '../store/ports/revocations.ts'
+import type { Store } from '../store/store.ts'
 
 export interface HeadReader {
   /** Throws a fault when the store does not answer or too many ask. */

@@ -3,7 +3,8 @@
  * and signed once for all who ask for it within a moment, for readers come back together.
  */
 import type { Clock } from '@signet/kernel/surroundings.ts'
-import type { LogEntry, Store } from '../store/store.ts'
+import type { LogEntry } from '../store/ports/revocations.ts'
+import type { Store } from '../store/store.ts'
 import { type Frame, MAX_BATCH } from './feed-frames.ts'
 
 export interface FeedPast {

@@ -7,7 +7,7 @@ import { createRevocationView, type Position, type RevocationView } from '@signe
 import { encodeRecords, unframeSnapshot } from '@signet/kernel/snapshot.ts'
 import { manualSurroundings } from '@signet/testkit/surroundings.ts'
 import fc from 'fast-check'
-import type { LogEntry } from '../store/store.ts'
+import type { LogEntry } from '../store/ports/revocations.ts'
 import { type FeedReader, openFeed } from './feed.ts'
 import { frameBatch } from './feed-frames.ts'
 import { createSnapshotMaker, type FeedSnapshot } from './feed-snapshot.ts'

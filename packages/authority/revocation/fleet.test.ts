@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict'
 import { afterEach, beforeEach, describe, it } from 'node:test'
 import { type ManualClock, manualClock, manualTimers } from '@signet/testkit/surroundings.ts'
+import type { FleetNote, ValidatorRecord } from '../store/ports/fleet.ts'
 import { openSqliteStore } from '../store/sqlite.ts'
-import type { FleetNote, Store, ValidatorRecord } from '../store/store.ts'
+import type { Store } from '../store/store.ts'
 import { realSurroundings } from '../surroundings.ts'
 import { type FleetHearing, followingOf, GONE_AFTER_MS, knownAppliedMs, MAX_VALIDATORS, openFleetHearing } from './fleet.ts'
 

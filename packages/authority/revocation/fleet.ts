@@ -3,7 +3,8 @@
  * write what they heard into the store, a batch at a time and never while somebody waits, so that each can answer for all.
  */
 import type { Clock, Timer, Timers } from '@signet/kernel/surroundings.ts'
-import type { FleetNote, FleetPlace, Store, ValidatorRecord } from '../store/store.ts'
+import type { FleetNote, FleetPlace, ValidatorRecord } from '../store/ports/fleet.ts'
+import type { Store } from '../store/store.ts'
 
 /** What a validator says with a probe. */
 export interface FleetReport {

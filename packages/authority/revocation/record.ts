@@ -4,7 +4,8 @@ import { idToBytes, isUuidV7 } from '@signet/kernel/ids.ts'
 import { revocationKey, type Salt } from '@signet/kernel/revocation.ts'
 import type { Chance, Clock, Sha256 } from '@signet/kernel/surroundings.ts'
 import { type AuditActor, type AuditDetail, type AuditIdRole, audited } from '../audit/events.ts'
-import type { LogAct, LogEntry, Tx } from '../store/store.ts'
+import type { LogAct, LogEntry } from '../store/ports/revocations.ts'
+import type { Tx } from '../store/store.ts'
 import type { Act, KnownTarget, Span, Why } from './target.ts'
 
 /** What was done under an idempotency key. */

@@ -2,7 +2,8 @@
 
 import type { ClientId, DeviceId, FamilyId, KeyId, SessionId, SubjectId, TokenId } from '@signet/kernel/ids.ts'
 import type { AuditActor } from '../audit/events.ts'
-import type { Standing, StandingChange, Status, Store, Tx } from '../store/store.ts'
+import type { Standing, StandingChange, Status } from '../store/ports/standing.ts'
+import type { Store, Tx } from '../store/store.ts'
 import type { Act, KnownTarget } from './target.ts'
 
 /** The key ring's part in it. */

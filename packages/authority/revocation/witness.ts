@@ -3,7 +3,7 @@
  * entry seen in time was committed in time, whoever was to check it.
  */
 import type { Position } from '@signet/kernel/revocation-view.ts'
-import type { LogEntry } from '../store/store.ts'
+import type { LogEntry } from '../store/ports/revocations.ts'
 
 export interface Witness {
   /** Entries up to here were there before we looked; nothing is known of them. */

@@ -3,16 +3,12 @@ import { type ClientId, type DeviceId, newId, type SessionId } from '@signet/ker
 import { epochSeconds } from '@signet/kernel/surroundings.ts'
 import { audited } from '../audit/events.ts'
 import { issuerStanding } from '../revocation/standing.ts'
-import type {
-  ConsentRecord,
-  DeviceRecord,
-  FamilyRecord,
-  PasskeyRecord,
-  SessionRecord,
-  Standing,
-  SubjectRecord,
-  Tx,
-} from '../store/store.ts'
+import type { ConsentRecord } from '../store/ports/consents.ts'
+import type { FamilyRecord } from '../store/ports/families.ts'
+import type { DeviceRecord, SessionRecord } from '../store/ports/sessions.ts'
+import type { Standing } from '../store/ports/standing.ts'
+import type { PasskeyRecord, SubjectRecord } from '../store/ports/subjects.ts'
+import type { Tx } from '../store/store.ts'
 import { type AskItem, describeAsk } from './ask.ts'
 import type { SigninParts } from './parts.ts'
 import { judgeSession, type SignedIn } from './session.ts'

@@ -1,5 +1,5 @@
 /** What an app asks for, in words for the person who is to agree: grouped by the service it concerns. */
-import type { ResourceRecord } from '../store/store.ts'
+import type { ResourceRecord } from '../store/ports/resources.ts'
 import type { AuthorizationRequest } from './authorization-request.ts'
 import type { SigninParts } from './parts.ts'
 

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import type { ClientId } from '@signet/kernel/ids.ts'
 import fc from 'fast-check'
-import type { ClientRecord } from '../store/store.ts'
+import type { ClientRecord } from '../store/ports/clients.ts'
 import { judgeRecipient, judgeRequest } from './authorization-request.ts'
 import { isRegisteredRedirect, withParameters } from './redirect-uri.ts'
 

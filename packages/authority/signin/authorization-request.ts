@@ -4,7 +4,7 @@
  * may be sent anywhere; then whether the request is one that can be granted.
  */
 import type { ClientId, SubjectId } from '@signet/kernel/ids.ts'
-import type { ClientRecord } from '../store/store.ts'
+import type { ClientRecord } from '../store/ports/clients.ts'
 import { type Acr, weakestOf } from './acr.ts'
 import { isRegisteredRedirect } from './redirect-uri.ts'
 

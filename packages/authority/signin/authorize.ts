@@ -6,7 +6,8 @@ import { Refusal } from '@signet/kernel/errors.ts'
 import type { ClientId } from '@signet/kernel/ids.ts'
 import { epochSeconds } from '@signet/kernel/surroundings.ts'
 import { audited } from '../audit/events.ts'
-import type { ClientRecord, Tx } from '../store/store.ts'
+import type { ClientRecord } from '../store/ports/clients.ts'
+import type { Tx } from '../store/store.ts'
 import type { Acr } from './acr.ts'
 import {
   type AuthorizationError,

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import { newId, type SessionId, type SubjectId } from '@signet/kernel/ids.ts'
 import { encodeOpaque } from '@signet/kernel/opaque-token.ts'
-import type { DeviceRecord } from '../store/store.ts'
+import type { DeviceRecord } from '../store/ports/sessions.ts'
 import { realSurroundings, sha256 } from '../surroundings.ts'
 import { browserCookie, formToken, isFormToken, recognizeBrowser } from './browser.ts'
 import {

@@ -7,7 +7,7 @@ import { concat, equalBytes } from '@signet/kernel/bytes.ts'
 import { type DeviceId, idFromBytes, idToBytes, isUuidV7, newId, type SubjectId } from '@signet/kernel/ids.ts'
 import { decodeOpaque, encodeOpaque } from '@signet/kernel/opaque-token.ts'
 import type { Chance, Sha256 } from '@signet/kernel/surroundings.ts'
-import type { DeviceLookups, DeviceRecord } from '../store/store.ts'
+import type { DeviceLookups, DeviceRecord } from '../store/ports/sessions.ts'
 
 export interface DeviceKey {
   readonly id: DeviceId

@@ -5,7 +5,7 @@
  */
 import type { ClientId, SessionId } from '@signet/kernel/ids.ts'
 import { audited } from '../audit/events.ts'
-import type { ClientRecord } from '../store/store.ts'
+import type { ClientRecord } from '../store/ports/clients.ts'
 import { verifyHint } from './id-token-hint.ts'
 import type { SigninParts } from './parts.ts'
 import { withParameters } from './redirect-uri.ts'

@@ -3,7 +3,7 @@ import { createHash, generateKeyPairSync, sign } from 'node:crypto'
 import { describe, test } from 'node:test'
 import { toBase64Url } from '@signet/kernel/bytes.ts'
 import { idToBytes, newId, type SubjectId } from '@signet/kernel/ids.ts'
-import type { PasskeyRecord } from '../store/store.ts'
+import type { PasskeyRecord } from '../store/ports/subjects.ts'
 import { realSurroundings } from '../surroundings.ts'
 import { creationOptions, relyingPartyOf, requestOptions, verifyNewPasskey, verifyPasskey } from './passkey.ts'
 

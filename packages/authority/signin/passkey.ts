@@ -13,7 +13,7 @@ import type {
   RegistrationResponseJSON,
 } from '@simplewebauthn/server'
 import type * as WebauthnHelpers from '@simplewebauthn/server/helpers'
-import type { PasskeyRecord, SubjectLookups } from '../store/store.ts'
+import type { PasskeyRecord, SubjectLookups } from '../store/ports/subjects.ts'
 import { amrOfPasskey } from './acr.ts'
 
 /** Loaded by the first sign-in page: an eighth of a fresh node's memory, for which a node that serves only machines has no use. */

@@ -2,7 +2,7 @@
  * Where an answer may be sent. The URI must equal a registered one, character by character (RFC 9700 §4.1.3), with a single
  * exception: a native app listens on whatever port it gets on the loopback interface (RFC 8252 §7.3).
  */
-import type { ClientRecord } from '../store/store.ts'
+import type { ClientRecord } from '../store/ports/clients.ts'
 
 export function isRegisteredRedirect(uri: string, client: Pick<ClientRecord, 'redirectUris' | 'platform'>): boolean {
   if (client.redirectUris.includes(uri)) return true

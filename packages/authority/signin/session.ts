@@ -8,7 +8,10 @@ import { idFromBytes, idToBytes, isUuidV7, type SessionId } from '@signet/kernel
 import { decodeOpaque, encodeOpaque } from '@signet/kernel/opaque-token.ts'
 import { epochSeconds, type Sha256 } from '@signet/kernel/surroundings.ts'
 import { ISSUER_REVOKED, issuerStanding } from '../revocation/standing.ts'
-import type { DeviceRecord, SessionRecord, Standing, Store, SubjectRecord, Tx } from '../store/store.ts'
+import type { DeviceRecord, SessionRecord } from '../store/ports/sessions.ts'
+import type { Standing } from '../store/ports/standing.ts'
+import type { SubjectRecord } from '../store/ports/subjects.ts'
+import type { Store, Tx } from '../store/store.ts'
 
 export interface SessionKey {
   readonly id: SessionId

@@ -1,5 +1,5 @@
 /** Puts the tables' reads together into the port's lookups. */
-import type * as port from './store.ts'
+import type { Store } from './store.ts'
 import { apiKeyLookups } from './tables/api-keys.ts'
 import { auditLookups } from './tables/audit.ts'
 import { batchLookups } from './tables/batches.ts'
@@ -18,7 +18,7 @@ import { subjectLookups } from './tables/subjects.ts'
 import type { Shared } from './tables/transaction.ts'
 
 export type Lookups = Pick<
-  port.Store,
+  Store,
   | 'clients'
   | 'resources'
   | 'subjects'
@@ -38,7 +38,7 @@ export type Lookups = Pick<
 >
 
 /** `slow` is for reads that may take long: they must not keep the others waiting. */
-export function createLookups(sql: Sql, slow: Sql, shared: Shared, snapshot: port.RevocationLookups['snapshot']): Lookups {
+export function createLookups(sql: Sql, slow: Sql, shared: Shared, snapshot: Store['revocations']['snapshot']): Lookups {
   return {
     clients: clientLookups(sql),
     resources: resourceLookups(sql),

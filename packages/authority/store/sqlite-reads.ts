@@ -1,8 +1,8 @@
 /** Reads on SQLite: quick ones on the writer's connection, whose cache is warm; long ones on one of their own, in strides. */
 import type { Revocation } from '@signet/kernel/revocation.ts'
 import type { Timers } from '@signet/kernel/surroundings.ts'
+import type { LogHead } from './ports/revocations.ts'
 import { type SqliteConnection, sqliteDialect, sqliteFault } from './sqlite-file.ts'
-import type { LogHead } from './store.ts'
 import { readHead, snapshotPart } from './tables/revocations.ts'
 import type { Row, Sql, Value } from './tables/sql.ts'
 

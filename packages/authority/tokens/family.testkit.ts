@@ -1,6 +1,8 @@
 /** Records for tests about families: ordinary ones, with what a test cares about given over. */
 import type { ClientId, DeviceId, FamilyId, SessionId, SubjectId } from '@signet/kernel/ids.ts'
-import type { ClientRecord, FamilyRecord, Standing } from '../store/store.ts'
+import type { ClientRecord } from '../store/ports/clients.ts'
+import type { FamilyRecord } from '../store/ports/families.ts'
+import type { Standing } from '../store/ports/standing.ts'
 
 const DAY = 86_400
 

@@ -4,7 +4,9 @@
  */
 import { equalBytes } from '@signet/kernel/bytes.ts'
 import type { PolicySettings } from '../policy/settings.ts'
-import type { ClientRecord, FamilyRecord, FamilyStanding, Standing } from '../store/store.ts'
+import type { ClientRecord } from '../store/ports/clients.ts'
+import type { FamilyRecord, FamilyStanding } from '../store/ports/families.ts'
+import type { Standing } from '../store/ports/standing.ts'
 import type { PresentedRefreshToken } from './refresh-token.ts'
 
 export type Ruling =

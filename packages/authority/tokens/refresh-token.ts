@@ -8,7 +8,7 @@ import { fault } from '@signet/kernel/errors.ts'
 import { type FamilyId, idFromBytes, idToBytes, isUuidV7 } from '@signet/kernel/ids.ts'
 import { decodeOpaque, encodeOpaque } from '@signet/kernel/opaque-token.ts'
 import type { KeyRing } from '../keys/key-ring.ts'
-import type { FamilyRecord } from '../store/store.ts'
+import type { FamilyRecord } from '../store/ports/families.ts'
 
 /** What a presented refresh token says of itself. Nothing of it is to be believed before its tag is verified. */
 export interface PresentedRefreshToken {

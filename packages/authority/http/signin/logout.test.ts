@@ -4,7 +4,7 @@ import type { ClientId } from '@signet/kernel/ids.ts'
 import type { PageVisitor } from '@signet/testkit/page-visitor.ts'
 import { openSignInWorld, type SignInWorld } from '@signet/testkit/sign-in.ts'
 import { parseSessionCookie, type SessionKey } from '../../signin/session.ts'
-import type { SubjectRecord } from '../../store/store.ts'
+import type { SubjectRecord } from '../../store/ports/subjects.ts'
 
 const BYE = 'https://app.example/bye'
 

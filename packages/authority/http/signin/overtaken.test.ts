@@ -6,7 +6,7 @@ import { Secret } from '@signet/kernel/secret.ts'
 import type { PageVisitor } from '@signet/testkit/page-visitor.ts'
 import { authorizePath, openSignInWorld, type SignInWorld } from '@signet/testkit/sign-in.ts'
 import { createPasswords } from '../../signin/password.ts'
-import type { SubjectRecord } from '../../store/store.ts'
+import type { SubjectRecord } from '../../store/ports/subjects.ts'
 
 const PASSWORD = 'four grey herons'
 const OTHER = 'seven tall herons'

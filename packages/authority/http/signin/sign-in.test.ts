@@ -5,7 +5,7 @@ import { TEST_REDIRECT } from '@signet/testkit/authority.ts'
 import { type PageVisitor, unescapeText, type VisitedPage } from '@signet/testkit/page-visitor.ts'
 import { authorizePath, openSignInWorld, type SignInWorld } from '@signet/testkit/sign-in.ts'
 import { parseSessionCookie, type SessionKey } from '../../signin/session.ts'
-import type { SubjectRecord } from '../../store/store.ts'
+import type { SubjectRecord } from '../../store/ports/subjects.ts'
 
 const PASSWORD = 'four grey herons'
 

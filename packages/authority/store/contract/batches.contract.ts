@@ -2,7 +2,8 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import type { BatchId, FamilyId } from '@signet/kernel/ids.ts'
-import type { BatchRecord, Store } from '../store.ts'
+import type { BatchRecord } from '../ports/batches.ts'
+import type { Store } from '../store.ts'
 import { aFamily, id, NOW_MS } from './samples.contract.ts'
 
 const aBatch = (rest: Partial<BatchRecord> = {}): BatchRecord => ({

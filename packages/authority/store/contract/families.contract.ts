@@ -3,7 +3,8 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { toBase64Url } from '@signet/kernel/bytes.ts'
 import type { ClientId, DeviceId, FamilyId, SessionId, SubjectId, TokenId } from '@signet/kernel/ids.ts'
-import type { CodeRecord, InteractionRecord, Store } from '../store.ts'
+import type { CodeRecord, InteractionRecord } from '../ports/handles.ts'
+import type { Store } from '../store.ts'
 import {
   aClient,
   aDevice,

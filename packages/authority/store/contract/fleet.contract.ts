@@ -1,7 +1,8 @@
 /** Who follows the feed and how far. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import type { FleetNote, Store } from '../store.ts'
+import type { FleetNote } from '../ports/fleet.ts'
+import type { Store } from '../store.ts'
 import { NOW_MS } from './samples.contract.ts'
 
 export function fleetContract(given: () => Store): void {

@@ -5,7 +5,8 @@ import { batchHash, eventsRoot, GENESIS, splitEvents } from '@signet/kernel/audi
 import { equalBytes } from '@signet/kernel/bytes.ts'
 import type { FamilyId } from '@signet/kernel/ids.ts'
 import { sha256 } from '../../surroundings.ts'
-import type { LogEntry, Store } from '../store.ts'
+import type { LogEntry } from '../ports/revocations.ts'
+import type { Store } from '../store.ts'
 import { anEntry, anEvent, bytes, id, NOW_AT, NOW_MS } from './samples.contract.ts'
 
 export function logContract(given: () => Store): void {

@@ -2,7 +2,9 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import type { ClientId, SubjectId, TokenId } from '@signet/kernel/ids.ts'
-import type { PasskeyRecord, ResourceRecord, Store } from '../store.ts'
+import type { ResourceRecord } from '../ports/resources.ts'
+import type { PasskeyRecord } from '../ports/subjects.ts'
+import type { Store } from '../store.ts'
 import { aClient, aDevice, aKey, anApiKey, aSession, aSubject, bytes, id, NOW_AT, NOW_MS } from './samples.contract.ts'
 
 export function recordsContract(given: () => Store): void {

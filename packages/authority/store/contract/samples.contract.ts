@@ -13,19 +13,14 @@ import {
 } from '@signet/kernel/ids.ts'
 import { epochSeconds } from '@signet/kernel/surroundings.ts'
 import { seededChance } from '@signet/testkit/surroundings.ts'
-import type {
-  ApiKeyRecord,
-  ClientRecord,
-  DeviceRecord,
-  FamilyRecord,
-  KeyRecord,
-  LogEntry,
-  Rotation,
-  SessionRecord,
-  Store,
-  SubjectRecord,
-  Terms,
-} from '../store.ts'
+import type { ApiKeyRecord } from '../ports/api-keys.ts'
+import type { ClientRecord } from '../ports/clients.ts'
+import type { FamilyRecord, Rotation, Terms } from '../ports/families.ts'
+import type { KeyRecord } from '../ports/keys.ts'
+import type { LogEntry } from '../ports/revocations.ts'
+import type { DeviceRecord, SessionRecord } from '../ports/sessions.ts'
+import type { SubjectRecord } from '../ports/subjects.ts'
+import type { Store } from '../store.ts'
 
 /** What a suite needs of one engine. `second` opens the same database once more, where an engine can share it. */
 export interface World {

@@ -1,4 +1,4 @@
-import type { ApiKeyLookups, ApiKeyRecord, ApiKeyTransitions } from '../store.ts'
+import type { ApiKeyLookups, ApiKeyRecord, ApiKeyTransitions } from '../ports/api-keys.ts'
 import { bytes, id, integer, json, STATUSES, status, table, text } from './columns.ts'
 import { uuidPageOf } from './page.ts'
 import type { Sql, Work } from './sql.ts'

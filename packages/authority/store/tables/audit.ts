@@ -1,7 +1,7 @@
 /** The audit record: chains of batches, one batch for each commit that had events. Nothing here is ever changed or deleted. */
 import { type AuditBatch, batchHash, eventsRoot, GENESIS, joinEvents } from '@signet/kernel/audit-entry.ts'
 import { sha256 } from '../../surroundings.ts'
-import type { AuditLookups } from '../store.ts'
+import type { AuditLookups } from '../ports/audit.ts'
 import { bytes, id, integer, table, text } from './columns.ts'
 import { boundedLimit, MAX_PAGE } from './page.ts'
 import type { Row, Sql, Work } from './sql.ts'

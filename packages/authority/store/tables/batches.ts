@@ -9,7 +9,7 @@ import {
   type BatchRecord,
   type BatchState,
   type BatchTransitions,
-} from '../store.ts'
+} from '../ports/batches.ts'
 import { id, integer, oneOf, table, text } from './columns.ts'
 import { pageOf } from './page.ts'
 import type { Sql, Value, Work } from './sql.ts'

@@ -1,5 +1,5 @@
 import { fromBase64Url, toBase64Url } from '@signet/kernel/bytes.ts'
-import type { ClientLookups, ClientRecord, ClientTransitions } from '../store.ts'
+import type { ClientLookups, ClientRecord, ClientTransitions } from '../ports/clients.ts'
 import { type Codec, flag, integer, json, standing, table, text } from './columns.ts'
 import { pageOf } from './page.ts'
 import type { Sql, Work } from './sql.ts'

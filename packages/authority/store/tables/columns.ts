@@ -1,5 +1,5 @@
 /** Records to rows and back: each table names its columns once. */
-import type { Status } from '../store.ts'
+import type { Status } from '../ports/standing.ts'
 import type { Dialect, Row, Value } from './sql.ts'
 
 export interface Codec {

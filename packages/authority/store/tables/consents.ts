@@ -1,4 +1,4 @@
-import type { ConsentLookups, ConsentRecord, ConsentTransitions } from '../store.ts'
+import type { ConsentLookups, ConsentRecord, ConsentTransitions } from '../ports/consents.ts'
 import { id, integer, json, table, text } from './columns.ts'
 import { MAX_PAGE } from './page.ts'
 import type { Sql, Work } from './sql.ts'

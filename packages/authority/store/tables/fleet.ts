@@ -1,5 +1,5 @@
 /** Who follows the feed and how far. Written by every node in batches; who was seen later is believed. */
-import type { Fleet, FleetCounts, FleetNote, FleetPage, FleetPlace, ValidatorRecord } from '../store.ts'
+import type { Fleet, FleetCounts, FleetNote, FleetPage, FleetPlace, ValidatorRecord } from '../ports/fleet.ts'
 import { boundedLimit, MAX_PAGE } from './page.ts'
 import type { Row, Sql, Value, Work } from './sql.ts'
 

@@ -1,5 +1,5 @@
 /** Small memories that refuse a second time: replays, attempts, repeated requests. */
-import type { IdempotencyTransitions, ReplayTransitions, ThrottleTransitions } from '../store.ts'
+import type { IdempotencyTransitions, ReplayTransitions, ThrottleTransitions } from '../ports/guards.ts'
 import type { Gathering, Value, Work } from './sql.ts'
 
 export function replayTransitions(work: Work): ReplayTransitions {

@@ -7,7 +7,7 @@ import type {
   InteractionLookups,
   InteractionRecord,
   InteractionTransitions,
-} from '../store.ts'
+} from '../ports/handles.ts'
 import { bytes, id, integer, oneOf, table, text } from './columns.ts'
 import type { Sql, Work } from './sql.ts'
 

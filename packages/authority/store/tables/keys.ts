@@ -1,4 +1,4 @@
-import type { KeyLookups, KeyPurpose, KeyRecord, KeyState, KeyTransitions } from '../store.ts'
+import type { KeyLookups, KeyPurpose, KeyRecord, KeyState, KeyTransitions } from '../ports/keys.ts'
 import { bytes, id, integer, oneOf, table, text } from './columns.ts'
 import type { Sql, Work } from './sql.ts'
 

@@ -1,5 +1,5 @@
 /** Single facts by name. */
-import type { MetaLookups, MetaTransitions } from '../store.ts'
+import type { MetaLookups, MetaTransitions } from '../ports/meta.ts'
 import type { Sql, Work } from './sql.ts'
 
 export function metaLookups(sql: Sql): MetaLookups {

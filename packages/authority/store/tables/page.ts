@@ -1,5 +1,5 @@
 /** Bounds of a listing. */
-import type { Page } from '../store.ts'
+import type { Page } from '../ports/page.ts'
 
 export const MAX_PAGE = 500
 

@@ -1,5 +1,5 @@
 /** The other regions: what was taken over from each, and what each has taken over from us. */
-import type { PeerLookups, PeerRecord, PeerTransitions } from '../store.ts'
+import type { PeerLookups, PeerRecord, PeerTransitions } from '../ports/peers.ts'
 import { integer, table, text } from './columns.ts'
 import type { Sql, Work } from './sql.ts'
 

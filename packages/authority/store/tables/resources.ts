@@ -1,4 +1,4 @@
-import type { ResourceLookups, ResourceRecord, ResourceTransitions } from '../store.ts'
+import type { ResourceLookups, ResourceRecord, ResourceTransitions } from '../ports/resources.ts'
 import { flag, integer, json, oneOf, table, text } from './columns.ts'
 import { pageOf } from './page.ts'
 import type { Sql, Work } from './sql.ts'

@@ -8,14 +8,8 @@ import type { FamilyId } from '@signet/kernel/ids.ts'
 import type { KeyKind, Revocation } from '@signet/kernel/revocation.ts'
 import { KEY_KINDS } from '@signet/kernel/revocation.ts'
 import { type Chance, epochSeconds } from '@signet/kernel/surroundings.ts'
-import {
-  heldAfter,
-  type LogAct,
-  type LogEntry,
-  type LogHead,
-  type RevocationLookups,
-  type RevocationTransitions,
-} from '../store.ts'
+import { heldAfter } from '../ports/peers.ts'
+import type { LogAct, LogEntry, LogHead, RevocationLookups, RevocationTransitions } from '../ports/revocations.ts'
 import { raise } from './meta.ts'
 import { boundedLimit, MAX_PAGE } from './page.ts'
 import { peerLookups } from './peers.ts'

@@ -5,7 +5,7 @@ import type {
   SessionLookups,
   SessionRecord,
   SessionTransitions,
-} from '../store.ts'
+} from '../ports/sessions.ts'
 import { bytes, id, integer, json, standing, table, text } from './columns.ts'
 import { uuidPageOf } from './page.ts'
 import type { Sql, Work } from './sql.ts'

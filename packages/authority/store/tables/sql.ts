@@ -2,7 +2,7 @@
  * What the tables need of an engine. The SQL in this folder is written once, with `$1`, `$2`, … and only what both engines
  * understand; where they differ, the `Dialect` says how.
  */
-import type { LogEntry, LogHead } from '../store.ts'
+import type { LogEntry, LogHead } from '../ports/revocations.ts'
 
 /** Arrays are for PostgreSQL's `unnest` alone. */
 export type Value = string | number | Uint8Array | null | readonly (string | number | Uint8Array | null)[]

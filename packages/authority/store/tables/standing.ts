@@ -1,5 +1,5 @@
 /** How the standing of subjects, clients, sessions, devices and families moves. */
-import type { Standing, StandingChange, Status } from '../store.ts'
+import type { Standing, StandingChange, Status } from '../ports/standing.ts'
 import { STATUSES } from './columns.ts'
 import type { Row, Value, Work } from './sql.ts'
 

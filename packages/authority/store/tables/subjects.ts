@@ -1,4 +1,4 @@
-import type { PasskeyRecord, SubjectLookups, SubjectRecord, SubjectTransitions } from '../store.ts'
+import type { PasskeyRecord, SubjectLookups, SubjectRecord, SubjectTransitions } from '../ports/subjects.ts'
 import { bytes, id, integer, json, standing, table, text } from './columns.ts'
 import { uuidPageOf } from './page.ts'
 import type { Sql, Work } from './sql.ts'

@@ -3,7 +3,7 @@
  * and consent), so they are held in memory.
  */
 import { hash } from 'node:crypto'
-import type { Terms } from '../store.ts'
+import type { Terms } from '../ports/families.ts'
 import type { Sql, Work } from './sql.ts'
 
 export interface TermsTable {

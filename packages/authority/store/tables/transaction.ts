@@ -1,5 +1,5 @@
 /** Puts the tables together into the port's `Tx`, one for each unit of work, built as far as it is used. */
-import type * as port from '../store.ts'
+import type { Tx } from '../store.ts'
 import { apiKeyTransitions } from './api-keys.ts'
 import { batchTransitions } from './batches.ts'
 import { clientTransitions } from './clients.ts'
@@ -23,7 +23,7 @@ export interface Shared {
   readonly longestFamily: { seconds: number }
 }
 
-export class Transaction implements port.Tx {
+export class Transaction implements Tx {
   readonly #work: Work
   readonly #shared: Shared
   constructor(work: Work, shared: Shared) {
@@ -36,61 +36,61 @@ export class Transaction implements port.Tx {
   async latestMs(): Promise<number> {
     return Number((await this.#work.readOne('select max(at_ms) as latest from audit_batches', []))?.latest ?? 0)
   }
-  get clients(): port.ClientTransitions {
+  get clients(): Tx['clients'] {
     return clientTransitions(this.#work)
   }
-  get resources(): port.ResourceTransitions {
+  get resources(): Tx['resources'] {
     return resourceTransitions(this.#work)
   }
-  get subjects(): port.SubjectTransitions {
+  get subjects(): Tx['subjects'] {
     return subjectTransitions(this.#work)
   }
-  get sessions(): port.SessionTransitions {
+  get sessions(): Tx['sessions'] {
     return sessionTransitions(this.#work)
   }
-  get devices(): port.DeviceTransitions {
+  get devices(): Tx['devices'] {
     return deviceTransitions(this.#work)
   }
-  get families(): port.FamilyTransitions {
+  get families(): Tx['families'] {
     return familyTransitions(this.#work, this.#shared.terms, this.#shared.longestFamily)
   }
-  get codes(): port.CodeTransitions {
+  get codes(): Tx['codes'] {
     return codeTransitions(this.#work)
   }
-  get consents(): port.ConsentTransitions {
+  get consents(): Tx['consents'] {
     return consentTransitions(this.#work)
   }
-  get apiKeys(): port.ApiKeyTransitions {
+  get apiKeys(): Tx['apiKeys'] {
     return apiKeyTransitions(this.#work)
   }
-  get interactions(): port.InteractionTransitions {
+  get interactions(): Tx['interactions'] {
     return interactionTransitions(this.#work)
   }
-  get keys(): port.KeyTransitions {
+  get keys(): Tx['keys'] {
     return keyTransitions(this.#work)
   }
-  get peers(): port.PeerTransitions {
+  get peers(): Tx['peers'] {
     return peerTransitions(this.#work)
   }
-  get replay(): port.ReplayTransitions {
+  get replay(): Tx['replay'] {
     return replayTransitions(this.#work)
   }
-  get throttle(): port.ThrottleTransitions {
+  get throttle(): Tx['throttle'] {
     return throttleTransitions(this.#work)
   }
-  get idempotency(): port.IdempotencyTransitions {
+  get idempotency(): Tx['idempotency'] {
     return idempotencyTransitions(this.#work)
   }
-  get revocations(): port.RevocationTransitions {
+  get revocations(): Tx['revocations'] {
     return revocationTransitions(this.#work)
   }
-  get batches(): port.BatchTransitions {
+  get batches(): Tx['batches'] {
     return batchTransitions(this.#work)
   }
-  get meta(): port.MetaTransitions {
+  get meta(): Tx['meta'] {
     return metaTransitions(this.#work)
   }
-  audit(event: Parameters<port.Tx['audit']>[0]): void {
+  audit(event: Parameters<Tx['audit']>[0]): void {
     this.#work.outbox.events.push(JSON.stringify(event))
   }
 }
