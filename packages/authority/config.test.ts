@@ -3,7 +3,8 @@ import { chmodSync, mkdtempSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { describe, it } from 'node:test'
-import { ConfigError, loadConfig } from './config.ts'
+import { ConfigError } from '@signet/kernel/config-sources.ts'
+import { loadConfig } from './config.ts'
 import { policyVersion } from './policy/load-settings.ts'
 import { sha256 } from './surroundings.ts'
 
@@ -51,6 +52,12 @@ describe('configuration', () => {
       problemOf(() => loadConfig({ config: fileWith({ policy: { graceSeconds: 9999 } }) }, {})),
       /policy\.graceSeconds/,
     )
+    const inside = fileWith({
+      region: { name: 'eu', peers: [{ name: 'US', url: 'x', clientId: '', clientSecretFile: 'f' }], more: 1 },
+    })
+    const problem = problemOf(() => loadConfig({ config: inside }, {}))
+    assert.ok(problem.includes(`region.peers.0.name (file ${inside}): must be 1 to 32 lower-case`), problem)
+    assert.ok(problem.includes('unknown setting: region.more'), problem)
     assert.match(
       problemOf(() => loadConfig({ config: fileWith('{') }, {})),
       /not JSON/,

@@ -4,6 +4,7 @@
  */
 import { readFileSync, statSync } from 'node:fs'
 import { join, resolve } from 'node:path'
+import { ConfigError, type ConfigSource, gatherConfig, HOST_AND_PORT, splitAddress } from '@signet/kernel/config-sources.ts'
 import { natsServersProblem } from '@signet/kernel/nats.ts'
 import { postgresHosts } from '@signet/kernel/postgres-hosts.ts'
 import { Secret } from '@signet/kernel/secret.ts'
@@ -57,7 +58,6 @@ export type BusConfig =
       readonly caFile: string | undefined
     }
 
-/** Name in the file, environment variable, flag. */
 const SOURCES = [
   ['issuer', 'SIGNET_ISSUER', 'issuer'],
   ['listen', 'SIGNET_LISTEN', 'listen'],
@@ -78,9 +78,9 @@ const SOURCES = [
   ['logLevel', 'SIGNET_LOG_LEVEL', 'log-level'],
   ['insecurePlainBus', 'SIGNET_INSECURE_PLAIN_BUS', 'insecure-plain-bus'],
   ['insecureHttpIssuer', 'SIGNET_INSECURE_HTTP_ISSUER', 'insecure-http-issuer'],
-] as const
+] as const satisfies readonly ConfigSource[]
 
-const address = z.string().regex(/^(\[[0-9a-f:]+\]|[^:\s]+):\d{1,5}$/i, 'must be HOST:PORT, such as 127.0.0.1:4800')
+const address = z.string().regex(HOST_AND_PORT, 'must be HOST:PORT, such as 127.0.0.1:4800')
 
 /** From the environment everything is text. */
 const flag = z.union([z.boolean(), z.enum(['true', 'false']).transform((text) => text === 'true')], 'must be true or false')
@@ -142,32 +142,8 @@ const schema = z.strictObject({
 
 /** Throws a ConfigError; its message lists every problem, one to a line. */
 export function loadConfig(flags: Readonly<Record<string, string | undefined>>, env: NodeJS.ProcessEnv): Config {
-  const file = flags.config ?? env.SIGNET_CONFIG
-  const merged: Record<string, unknown> = file === undefined ? {} : readConfigFile(file)
-  const origin = new Map<string, string>()
-  for (const [name, variable, flag] of SOURCES) {
-    if (merged[name] !== undefined) origin.set(name, `file ${file}`)
-    if (env[variable] !== undefined && env[variable] !== '') {
-      merged[name] = env[variable]
-      origin.set(name, variable)
-    }
-    if (flags[flag] !== undefined) {
-      merged[name] = flags[flag]
-      origin.set(name, `--${flag}`)
-    }
-  }
-  const parsed = schema.safeParse(merged)
-  if (!parsed.success) {
-    throw new ConfigError(
-      parsed.error.issues.map((issue) => {
-        const name = issue.path.join('.')
-        return issue.code === 'unrecognized_keys'
-          ? `unknown setting: ${issue.keys.join(', ')}`
-          : `${name} (${origin.get(name) ?? 'default'}): ${issue.message}`
-      }),
-    )
-  }
-  return build(parsed.data)
+  const readText = (path: string) => readFileSync(path, 'utf8')
+  return build(gatherConfig(schema, SOURCES, { file: flags.config ?? env.SIGNET_CONFIG, env, flags, readText }))
 }
 
 function build(given: z.infer<typeof schema>): Config {
@@ -287,38 +263,6 @@ function checkFile(name: string, path: string, problems: string[], privacy?: 'pr
     const { code, message } = error as NodeJS.ErrnoException
     problems.push(`${name}: ${path}: ${code === 'ENOENT' ? 'not found' : message}`)
   }
-}
-
-export class ConfigError extends Error {
-  constructor(problems: readonly string[]) {
-    super(`The configuration is not usable:\n${problems.map((problem) => `  ${problem.replaceAll('\n', '\n  ')}`).join('\n')}`)
-    this.name = 'ConfigError'
-  }
-}
-
-function readConfigFile(path: string): Record<string, unknown> {
-  let text: string
-  try {
-    text = readFileSync(path, 'utf8')
-  } catch (error) {
-    throw new ConfigError([
-      `config file ${path}: ${(error as NodeJS.ErrnoException).code === 'ENOENT' ? 'not found' : (error as Error).message}`,
-    ])
-  }
-  try {
-    const value: unknown = JSON.parse(text)
-    if (typeof value === 'object' && value !== null && !Array.isArray(value)) return { ...value }
-  } catch (error) {
-    throw new ConfigError([`config file ${path}: not JSON: ${(error as Error).message}`])
-  }
-  throw new ConfigError([`config file ${path}: must hold a JSON object`])
-}
-
-function splitAddress(text: string): { host: string; port: number } {
-  const colon = text.lastIndexOf(':')
-  const port = Number(text.slice(colon + 1))
-  if (port > 65_535) throw new ConfigError([`${text}: the port must be at most 65535`])
-  return { host: text.slice(0, colon).replace(/^\[|\]$/g, ''), port }
 }
 
 const isLoopback = (host: string): boolean => host === 'localhost' || host === '[::1]' || /^127\.\d+\.\d+\.\d+$/.test(host)

@@ -3,8 +3,9 @@
  * (compose.ts), says where it listens, and stops cleanly on SIGTERM and SIGINT.
  */
 import { parseArgs } from 'node:util'
+import { ConfigError } from '@signet/kernel/config-sources.ts'
 import { composeAuthority, takeMasterKeyVariable } from './compose.ts'
-import { type Config, ConfigError, loadConfig } from './config.ts'
+import { type Config, loadConfig } from './config.ts'
 import { giveBackMemory } from './spare-memory.ts'
 import { realSurroundings } from './surroundings.ts'
 import { createLog } from './telemetry/log.ts'

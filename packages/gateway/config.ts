@@ -5,11 +5,19 @@
 import { readFileSync } from 'node:fs'
 import { hostname } from 'node:os'
 import { resolve } from 'node:path'
+import {
+  ConfigError,
+  type ConfigSource,
+  gatherConfig,
+  HOST_AND_PORT,
+  readConfigText,
+  readJsonObject,
+  splitAddress,
+} from '@signet/kernel/config-sources.ts'
 import type { PinnedKeys } from '@signet/validator/index.ts'
 import { z } from 'zod'
 import type { RelayConfig } from './relay.ts'
 
-/** Name in the file, environment variable, flag. */
 const SOURCES = [
   ['issuer', 'SIGNET_ISSUER', 'issuer'],
   ['listen', 'SIGNET_RELAY_LISTEN', 'listen'],
@@ -23,9 +31,9 @@ const SOURCES = [
   ['openToEveryone', 'SIGNET_RELAY_OPEN_TO_EVERYONE', 'open-to-everyone'],
   ['validatorId', 'SIGNET_RELAY_ID', 'id'],
   ['logLevel', 'SIGNET_LOG_LEVEL', 'log-level'],
-] as const
+] as const satisfies readonly ConfigSource[]
 
-const address = z.string().regex(/^(\[[0-9a-f:]+\]|[^:\s]+):\d{1,5}$/i, 'must be HOST:PORT, such as 127.0.0.1:4810')
+const address = z.string().regex(HOST_AND_PORT, 'must be HOST:PORT, such as 127.0.0.1:4810')
 const isTrue = z.union([z.boolean(), z.enum(['true', 'false']).transform((text) => text === 'true')])
 
 const schema = z.strictObject({
@@ -51,56 +59,27 @@ const schema = z.strictObject({
   logLevel: z.enum(['fatal', 'error', 'warn', 'info', 'debug', 'silent']).default('info'),
 })
 
-export class RelayConfigError extends Error {
-  constructor(problems: readonly string[]) {
-    super(`The configuration is not usable:\n${problems.map((problem) => `  ${problem.replaceAll('\n', '\n  ')}`).join('\n')}`)
-    this.name = 'RelayConfigError'
-  }
-}
-
 export type RelayProcessConfig = RelayConfig & { readonly logLevel: string }
 
-/** Throws a RelayConfigError; its message lists every problem, one to a line. */
+/** Throws a ConfigError; its message lists every problem, one to a line. */
 export function loadRelayConfig(
   flags: Readonly<Record<string, string | undefined>>,
   env: Readonly<Record<string, string | undefined>>,
 ): RelayProcessConfig {
-  const file = flags.config ?? env.SIGNET_RELAY_CONFIG
-  const merged: Record<string, unknown> = file === undefined ? {} : (readJson('config file', file) as Record<string, unknown>)
-  const origin = new Map<string, string>()
-  for (const [name, variable, flag] of SOURCES) {
-    if (env[variable] !== undefined && env[variable] !== '') {
-      merged[name] = env[variable]
-      origin.set(name, variable)
-    }
-    if (flags[flag] !== undefined) {
-      merged[name] = flags[flag]
-      origin.set(name, `--${flag}`)
-    }
-  }
-  const parsed = schema.safeParse(merged)
-  if (!parsed.success) {
-    throw new RelayConfigError(
-      parsed.error.issues.map((issue) => {
-        const name = issue.path.join('.')
-        return issue.code === 'unrecognized_keys'
-          ? `unknown setting: ${issue.keys.join(', ')}`
-          : `${name} (${origin.get(name) ?? (merged[name] === undefined ? 'missing' : `file ${file}`)}): ${issue.message}`
-      }),
-    )
-  }
-  return build(parsed.data, env.SIGNET_RELAY_CLIENT_SECRET)
+  const given = gatherConfig(schema, SOURCES, { file: flags.config ?? env.SIGNET_RELAY_CONFIG, env, flags, readText })
+  return build(given, env.SIGNET_RELAY_CLIENT_SECRET)
 }
 
 function build(given: z.infer<typeof schema>, secret: string | undefined): RelayProcessConfig {
   const { upstream, upstreamKeys, clientId } = given
   if ((upstream === undefined) !== (upstreamKeys === undefined)) {
-    throw new RelayConfigError(['upstream and upstreamKeys go together: whose word on freshness is to be taken?'])
+    throw new ConfigError(['upstream and upstreamKeys go together: whose word on freshness is to be taken?'])
   }
   const clientSecret =
-    secret ?? (given.clientSecretFile === undefined ? undefined : readText('clientSecretFile', given.clientSecretFile))
+    secret ??
+    (given.clientSecretFile === undefined ? undefined : readConfigText('clientSecretFile', given.clientSecretFile, readText))
   if ((clientId === undefined) !== (clientSecret === undefined)) {
-    throw new RelayConfigError(['clientId and its secret go together: SIGNET_RELAY_CLIENT_SECRET, or clientSecretFile'])
+    throw new ConfigError(['clientId and its secret go together: SIGNET_RELAY_CLIENT_SECRET, or clientSecretFile'])
   }
   return {
     issuer: given.issuer.replace(/\/+$/, ''),
@@ -123,38 +102,10 @@ function build(given: z.infer<typeof schema>, secret: string | undefined): Relay
 }
 
 function readKeys(name: string, path: string): PinnedKeys {
-  const value = readJson(name, path) as { keys?: unknown }
+  const value = readJsonObject(name, path, readText)
   if (!Array.isArray(value.keys) || value.keys.length === 0)
-    throw new RelayConfigError([`${name}: ${path} is not a set of keys ({ "keys": [ … ] })`])
-  return value as PinnedKeys
+    throw new ConfigError([`${name}: ${path} is not a set of keys ({ "keys": [ … ] })`])
+  return value as unknown as PinnedKeys
 }
 
-function readJson(name: string, path: string): object {
-  let value: unknown
-  try {
-    value = JSON.parse(readText(name, path))
-  } catch (error) {
-    if (error instanceof RelayConfigError) throw error
-    throw new RelayConfigError([`${name} ${path}: not JSON`])
-  }
-  if (typeof value !== 'object' || value === null || Array.isArray(value)) {
-    throw new RelayConfigError([`${name} ${path}: must hold a JSON object`])
-  }
-  return value
-}
-
-function readText(name: string, path: string): string {
-  try {
-    return readFileSync(path, 'utf8').trim()
-  } catch (error) {
-    const { code, message } = error as NodeJS.ErrnoException
-    throw new RelayConfigError([`${name} ${path}: ${code === 'ENOENT' ? 'not found' : message}`])
-  }
-}
-
-function splitAddress(text: string): { host: string; port: number } {
-  const colon = text.lastIndexOf(':')
-  const port = Number(text.slice(colon + 1))
-  if (port > 65_535) throw new RelayConfigError([`${text}: the port must be at most 65535`])
-  return { host: text.slice(0, colon).replace(/^\[|\]$/g, ''), port }
-}
+const readText = (path: string): string => readFileSync(path, 'utf8').trim()

@@ -1,7 +1,8 @@
 /** A relay's process. Reads flags, environment and file (config.ts), says where it listens, and stops cleanly on SIGTERM and SIGINT. */
 import { parseArgs } from 'node:util'
+import { ConfigError } from '@signet/kernel/config-sources.ts'
 import { destination, pino } from 'pino'
-import { loadRelayConfig, RelayConfigError } from './config.ts'
+import { loadRelayConfig } from './config.ts'
 import { startRelay } from './relay.ts'
 
 const USAGE = `Usage: relay --issuer URL [flags]
@@ -88,7 +89,7 @@ function createTroubles(say: (what: string, why: string) => void) {
 try {
   process.exitCode = await main(process.argv.slice(2))
 } catch (error) {
-  const isUsage = error instanceof RelayConfigError || (error as { code?: string }).code?.startsWith('ERR_PARSE_ARGS')
+  const isUsage = error instanceof ConfigError || (error as { code?: string }).code?.startsWith('ERR_PARSE_ARGS')
   process.stderr.write(`${(error as Error).message}\n`)
   process.exitCode = isUsage ? 2 : 1
 }
