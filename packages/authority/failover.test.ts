@@ -31,6 +31,8 @@ interface Scene {
   /** The standby takes the primary's place behind the same address. */
   failOver(): Promise<void>
   start(): Promise<Authority>
+  /** Another node, with a way of its own to the database, which `failOver` breaks and `reach` opens to the standby. */
+  startApart(): Promise<{ readonly authority: Authority; reach(): Promise<void> }>
 }
 
 async function scene(failover: string): Promise<Scene> {
@@ -40,30 +42,40 @@ async function scene(failover: string): Promise<Scene> {
   proxies.push(link)
   const source = `host=127.0.0.1 port=${link.port} user=postgres application_name=second`
   const standby = await primary.addStandby('second', { settings: { primary_conninfo: source } })
-  const door = await startTcpProxy(primary.port as number)
-  proxies.push(door)
+  const openDoor = async () => {
+    const door = await startTcpProxy(primary.port as number)
+    proxies.push(door)
+    return door
+  }
+  const door = await openDoor()
   const state = await mkdtemp(join(tmpdir(), 'signet-failover-'))
   states.push(state)
-  const database = `postgres://postgres@127.0.0.1:${door.port}/postgres`
-  const config = loadConfig({ state, database, failover, listen: '127.0.0.1:0', bus: 'auto' }, {})
-  const start = async () => {
+  const start = async (by: TcpProxy = door) => {
+    const database = `postgres://postgres@127.0.0.1:${by.port}/postgres`
+    const config = loadConfig({ state, database, failover, listen: '127.0.0.1:0', bus: 'auto' }, {})
     const authority = await composeAuthority(config, { surroundings, log: createLog('silent') })
     authorities.push(authority)
     return authority
+  }
+  const moveTo = async (old: TcpProxy) => {
+    await old.close()
+    proxies.push(await startTcpProxy(standby.port as number, old.port))
   }
   return {
     authority: await start(),
     primary,
     standby,
-    start,
+    start: () => start(),
+    async startApart() {
+      const own = await openDoor()
+      return { authority: await start(own), reach: () => moveTo(own) }
+    },
     cutReplication: () => link.cut(),
     async failOver() {
-      const { port } = door
       door.cut()
-      await door.close()
       await primary.kill()
       await standby.promote()
-      proxies.push(await startTcpProxy(standby.port as number, port))
+      await moveTo(door)
     },
   }
 }
@@ -121,6 +133,29 @@ describe('a PostgreSQL that was promoted', { timeout: 120_000 }, () => {
       assert.deepEqual(await soundness(authority), [])
     })
   }
+
+  test('ends everything when another node has taken it for whole already (lossless)', async () => {
+    const here = await scene('lossless')
+    const { authority } = here
+    const late = await here.startApart()
+    await revoke(late.authority, newToken())
+    await replicated(here)
+    const before = await authority.store.revocations.head()
+    here.cutReplication()
+    await revoke(late.authority, newToken())
+    await here.failOver()
+    // All that this node had acknowledged is there.
+    const noted = await whenItAnswers(() => authority.store.revocations.head())
+    assert.equal(noted.epoch, before.epoch)
+
+    await late.reach()
+    const head = await whenItAnswers(() => late.authority.store.revocations.head())
+    assert.notEqual(head.epoch, before.epoch, 'a node went on although what it had acknowledged is gone')
+    await whenItAnswers(() => revoke(late.authority, newToken()))
+    await whenItAnswers(() => revoke(authority, newToken()))
+    assert.equal((await authority.store.revocations.head()).epoch, head.epoch, 'it was settled again')
+    assert.deepEqual(await soundness(authority), [])
+  })
 
   test('goes on as before when only standbys that have everything are promoted', async () => {
     const here = await scene('lossless')

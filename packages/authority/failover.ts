@@ -2,7 +2,7 @@
  * PostgreSQL was promoted: a standby took the primary's place and may lack the last commits that the primary had acknowledged, among
  * them revocations. Unless the operator promotes only standbys that have everything (`failover: lossless`), and nothing that this node
  * saw acknowledged contradicts it, all that could have been revoked ends with a new epoch, as after a restore (DESIGN §3). Whichever
- * node is first settles it for all.
+ * node is first settles it for all, but for one that comes later and misses what it saw acknowledged: then it was not lossless.
  */
 import type { Surroundings } from '@signet/kernel/surroundings.ts'
 import { audited } from './audit/events.ts'
@@ -10,7 +10,7 @@ import type { MasterKey } from './keys/master-key.ts'
 import type { PolicySettings } from './policy/settings.ts'
 import { endTheGap, type Gap } from './restore.ts'
 import { openPostgresStore, type PostgresOptions } from './store/postgres.ts'
-import { TIMELINE } from './store/postgres-timeline.ts'
+import { BEGAN_ANEW, TIMELINE } from './store/postgres-timeline.ts'
 import type { Store, Tx } from './store/store.ts'
 
 export interface FailoverParts {
@@ -39,8 +39,10 @@ export async function settlePromotion(promotion: Promotion, parts: FailoverParts
     const proven = await isProvenLoss(store, promotion)
     const detail = { from: promotion.from, to: promotion.to, lossless: failover === 'lossless' && !proven }
     const settle = async (tx: Tx) => {
-      if ((await tx.meta.get(TIMELINE)) === promotion.to) throw new SettledAlready()
+      // Who has a proof is not content with another's note that nothing was lost.
+      if ((await tx.meta.get(proven ? BEGAN_ANEW : TIMELINE)) === promotion.to) throw new SettledAlready()
       await tx.meta.put(TIMELINE, promotion.to)
+      if (!detail.lossless) await tx.meta.put(BEGAN_ANEW, promotion.to)
       tx.audit(audited(clock, chance, 'store.promoted', 'system', {}, detail))
     }
     if (detail.lossless) {

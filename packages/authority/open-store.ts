@@ -22,7 +22,13 @@ export async function openStore(config: Database, master: MasterKey, surrounding
   const promoted: PostgresOptions['promoted'] = (promotion) => {
     const { from, to } = promotion
     settling ??= settlePromotion(promotion, { url, pooled, failover, issuer, settings, master, surroundings })
-      .then((settled) => log.warn({ from, to, settled }, 'the database was promoted, and it is settled what that lost'))
+      .then((settled) => {
+        const isProven = settled.kind === 'began_anew' && settled.proven
+        const lost = isProven
+          ? 'it lost what this node saw acknowledged: everything before has ended'
+          : 'it is settled what that lost'
+        log[isProven ? 'error' : 'warn']({ from, to, settled }, `the database was promoted, and ${lost}`)
+      })
       .catch((err: unknown) => log.error({ from, to, err }, 'the database was promoted; what that lost is not settled yet'))
       .finally(() => {
         settling = undefined

@@ -17,7 +17,7 @@ import type { PolicySettings } from './policy/settings.ts'
 import { restartLog } from './revocation/restart.ts'
 import type { KeyPurpose } from './store/ports/keys.ts'
 import { openPostgresStore, timelineOf } from './store/postgres.ts'
-import { TIMELINE } from './store/postgres-timeline.ts'
+import { BEGAN_ANEW, TIMELINE } from './store/postgres-timeline.ts'
 import { openSqliteStore } from './store/sqlite.ts'
 import type { Store, Tx } from './store/store.ts'
 import { sha256 } from './surroundings.ts'
@@ -95,7 +95,9 @@ async function restoredElsewhere(
   const store = await openPostgresStore({ url, pooled, surroundings, anyTimeline: true })
   try {
     const timeline = await timelineOf(url, pooled)
-    const keep = async (tx: Tx) => void (timeline !== undefined && (await tx.meta.put(TIMELINE, timeline)))
+    const keep = async (tx: Tx) => {
+      if (timeline !== undefined) for (const name of [TIMELINE, BEGAN_ANEW]) await tx.meta.put(name, timeline)
+    }
     return { restored: '-', ...(await endTheGap(store, await withMaster(config, parts), BY_HAND, keep)) }
   } finally {
     await store.close()

@@ -11,7 +11,7 @@ import { isCollision, isTaken, type Line, postgresFault, type Session } from './
 import { TIMELINE_NOW } from './postgres-timeline.ts'
 import { PostgresWork, SharedTransaction } from './postgres-work.ts'
 import { gaveUp, type Job, type Queue, watch } from './queue.ts'
-import { type ChainHead, readChain } from './tables/audit.ts'
+import { type ChainHead, type ChainPlace, readChain } from './tables/audit.ts'
 import { Overtaken } from './tables/sql.ts'
 import { type Shared, Transaction } from './tables/transaction.ts'
 
@@ -46,7 +46,7 @@ export class Committer {
   }
 
   /** The last link of the chain whose commit was acknowledged. */
-  get acknowledged(): { readonly chain: string; readonly index: number } {
+  get acknowledged(): ChainPlace {
     return this.#chain
   }
 

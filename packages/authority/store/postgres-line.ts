@@ -7,6 +7,7 @@ import { type Fault, fault } from '@signet/kernel/errors.ts'
 import { isUuid } from '@signet/kernel/ids.ts'
 import pg from 'pg'
 import { type Promotion, promoted, readTimelines } from './postgres-timeline.ts'
+import { type ChainPlace, readChain } from './tables/audit.ts'
 import type { Dialect, Row, Sql, Value } from './tables/sql.ts'
 
 export const postgresDialect: Dialect = {
@@ -141,6 +142,8 @@ export interface LineOptions {
   readonly statementMs?: number
   /** Called when the server was promoted and nobody has settled what that lost; the connection is given up. */
   readonly promoted?: (promotion: Promotion) => void
+  /** The last link of the store's own audit chain that was acknowledged: a server that lacks it has lost something. */
+  readonly acknowledged?: () => ChainPlace
   /** Connects to a server on any timeline: for whoever settles it. */
   readonly anyTimeline?: boolean
   /** For what changes something: a primary that takes no writes will not do. Reads are true there, too. */
@@ -218,13 +221,16 @@ export class Line {
   }
 
   async #knownTimeline(session: Session): Promise<string | undefined> {
-    const { current, whole } = await readTimelines((text) => session.query(text))
-    if (current !== undefined && whole !== undefined && current !== whole && this.#options.anyTimeline !== true) {
-      const promotion = { from: whole, to: current }
-      this.#options.promoted?.(promotion)
-      throw promoted(promotion)
-    }
-    return current
+    const { anyTimeline = false, acknowledged } = this.#options
+    const ours = acknowledged?.() // First: it may grow while the server is asked.
+    const { current, whole, beganAnew } = await readTimelines((text) => session.query(text))
+    if (current === undefined || whole === undefined || anyTimeline) return current
+    // Whoever noted the timeline as whole knew his own chain alone.
+    const isWhole = current === whole && (current === beganAnew || ours === undefined || (await hasLink(session, ours)))
+    if (isWhole) return current
+    const promotion = { from: whole, to: current }
+    this.#options.promoted?.(promotion)
+    throw promoted(promotion)
   }
 
   #forget(session: Session): void {
@@ -236,6 +242,11 @@ export class Line {
       () => undefined,
     )
   }
+}
+
+async function hasLink(session: Session, { chain, index }: ChainPlace): Promise<boolean> {
+  const { index: last } = await readChain(readsOn([session]), chain)
+  return last >= index
 }
 
 async function prepareSession(session: Session, writes: boolean): Promise<void> {

@@ -7,6 +7,8 @@ import { fault } from '@signet/kernel/errors.ts'
 
 /** Name in `meta` of the timeline that is known to be whole. */
 export const TIMELINE = 'timeline'
+/** Name in `meta` of the last timeline on which everything that could have been revoked was ended: whatever is missing on it was answered for. */
+export const BEGAN_ANEW = 'timeline_began_anew'
 /** Also in the first statement of each transaction: behind a pooler the server can change while the connection stays. */
 export const TIMELINE_NOW = 'substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8)'
 
@@ -17,15 +19,28 @@ export interface Promotion {
 
 type Ask = (text: string) => Promise<{ readonly rows: readonly Record<string, unknown>[] }>
 
-/** The server's own timeline and the one that is known to be whole; undefined where there is none. */
-export async function readTimelines(ask: Ask): Promise<{ current: string | undefined; whole: string | undefined }> {
+/** `current` is the server's own; the others are as in `meta`. Undefined where there is none. */
+export interface Timelines {
+  readonly current?: string
+  readonly whole?: string
+  readonly beganAnew?: string
+}
+
+export async function readTimelines(ask: Ask): Promise<Timelines> {
   try {
     const [now] = (await ask(`select ${TIMELINE_NOW} as current, to_regclass('meta') is not null as has_meta`)).rows
-    const known = now?.has_meta === true ? (await ask(`select value from meta where name = '${TIMELINE}'`)).rows[0] : undefined
-    return { current: now?.current as string, whole: known?.value as string | undefined }
+    const text = `select name, value from meta where name in ('${TIMELINE}', '${BEGAN_ANEW}')`
+    const { rows } = now?.has_meta === true ? await ask(text) : { rows: [] }
+    const known = new Map(rows.map(({ name, value }) => [name, value as string]))
+    const [whole, beganAnew] = [known.get(TIMELINE), known.get(BEGAN_ANEW)]
+    return {
+      current: now?.current as string,
+      ...(whole !== undefined && { whole }),
+      ...(beganAnew !== undefined && { beganAnew }),
+    }
   } catch (error) {
     if ((error as { code?: unknown }).code !== UNDEFINED_FUNCTION) throw error
-    return { current: undefined, whole: undefined }
+    return {}
   }
 }
 

@@ -17,6 +17,7 @@ import { isMade, Line, POSTGRES_WORDS, postgresFault, readsOn, type Session, Tar
 import { type Promotion, readTimelines, TIMELINE } from './postgres-timeline.ts'
 import { Queue } from './queue.ts'
 import type { PurgeReport, Store, StoreHealth, Tx } from './store.ts'
+import type { ChainPlace } from './tables/audit.ts'
 import { LONGEST_FAMILY } from './tables/families.ts'
 import { openFleet } from './tables/fleet.ts'
 import { purge } from './tables/purge.ts'
@@ -37,11 +38,10 @@ export interface PostgresOptions {
   readonly poolSize?: number
   /**
    * Called when the server was promoted and may lack what was acknowledged; nothing is read or written until `meta` says that the new
-   * timeline is whole. `acknowledged` is the last link of this store's audit chain that was: with it gone, something was lost.
+   * timeline is whole. `acknowledged` is the last link of this store's audit chain that was: with it gone, something was lost, which is
+   * told of on a timeline that is said to be whole too, unless everything was ended on it.
    */
-  readonly promoted?: (
-    promotion: Promotion & { readonly acknowledged: { readonly chain: string; readonly index: number } },
-  ) => void
+  readonly promoted?: (promotion: Promotion & { readonly acknowledged: ChainPlace }) => void
   /** Opens a server on any timeline: for whoever settles it. */
   readonly anyTimeline?: boolean
 }
@@ -130,7 +130,7 @@ class PostgresStore implements Store {
     const told = (promotion: Promotion) => promoted?.({ ...promotion, acknowledged: this.#committer.acknowledged })
     this.#queue = new Queue(clock)
     this.#committer = new Committer(newId(clock.now(), chance), this.#shared, timers, this.#queue)
-    const writing = { promoted: told, anyTimeline, writes: true }
+    const writing = { promoted: told, acknowledged: () => this.#committer.acknowledged, anyTimeline, writes: true }
     const reading = { ...writing, writes: false }
     this.#lanes = Array.from({ length: LANES }, () => ({ line: new Line(target, writing), busy: false }))
     this.#background = new Line(target, { ...writing, statementMs: LONG_STATEMENT_MS })

@@ -16,10 +16,14 @@ const batches = table<AuditBatch>('audit_batches', {
   hash: ['hash', bytes],
 })
 
-/** Where a chain ends. */
-export interface ChainHead {
+/** A link of a chain; 0 is before the first. */
+export interface ChainPlace {
   readonly chain: string
   readonly index: number
+}
+
+/** Where a chain ends. */
+export interface ChainHead extends ChainPlace {
   readonly hash: Uint8Array
 }
 
