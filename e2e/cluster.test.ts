@@ -1,8 +1,10 @@
 /** Three nodes on one PostgreSQL behind a load balancer that knows no sessions: what one began another goes on with, and what is used up is used up. */
 import assert from 'node:assert/strict'
+import { generateKeyPairSync, type KeyObject, randomUUID, sign } from 'node:crypto'
 import { after, before, describe, it } from 'node:test'
+import { ACCOUNT_ON_NETWORK } from '@signet/authority/signin/lockout.ts'
 import { createDpopKey } from '@signet/testkit/dpop.ts'
-import { Browser, createWorld, grant, unavailable, type World } from './world.ts'
+import { authorizationUrl, Browser, createWorld, grant, tokenRequest, unavailable, type World } from './world.ts'
 
 const RATE = { perSecond: 4, burst: 64 }
 const NODES = 3
@@ -50,8 +52,7 @@ describe('a cluster', { skip: (await unavailable('postgres')) ?? false }, () => 
     })
     const key = createDpopKey()
     const ask = async (node: number, proof: string) => {
-      world.balancer.only = node
-      const response = await fetch(`${world.issuer}/token`, {
+      const response = await fetch(`http://localhost:${world.nodes[node]?.port}/token`, {
         method: 'POST',
         headers: {
           dpop: proof,
@@ -59,7 +60,6 @@ describe('a cluster', { skip: (await unavailable('postgres')) ?? false }, () => 
         },
         body: new URLSearchParams({ grant_type: 'client_credentials' }),
       })
-      world.balancer.only = undefined
       return {
         status: response.status,
         nonce: response.headers.get('dpop-nonce'),
@@ -75,18 +75,61 @@ describe('a cluster', { skip: (await unavailable('postgres')) ?? false }, () => 
       const again = await ask(node, proof)
       assert.deepEqual([again.status, again.body.reason], [400, 'proof_replayed'], `node ${node}`)
     }
+    // The same for one that all of them get in the same moment.
+    const nonce = (await ask(0, key.proof({ url }))).nonce as string
+    const other = key.proof({ url, nonce })
+    const answers = await Promise.all([0, 1, 2].map((node) => ask(node, other)))
+    assert.deepEqual(answers.map(({ status }) => status).toSorted(), [200, 400, 400])
+  })
+
+  it('takes a client assertion once, whichever nodes get it at once', async () => {
+    const { privateKey, publicKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' })
+    const { kty, crv, x, y } = publicKey.export({ format: 'jwk' })
+    const { id } = await world.client({
+      platform: 'service',
+      auth_method: 'private_key_jwt',
+      grant_types: ['client_credentials'],
+      redirect_uris: [],
+      scopes: ['notes:read'],
+      jwks: [{ kty, crv, x, y, alg: 'ES256' }],
+    })
+    for (let round = 0; round < 5; round++) {
+      const form = {
+        grant_type: 'client_credentials',
+        client_assertion_type: 'urn:ietf:params:oauth:client-assertion-type:jwt-bearer',
+        client_assertion: assertionOf(id, world.issuer, privateKey),
+      }
+      const answers = await Promise.all(world.nodes.map(({ port }) => tokenRequest(`http://localhost:${port}`, { id }, form)))
+      const told = answers.map(({ status, body }) => (status === 200 ? 'granted' : `${body.error} ${body.reason}`))
+      const refused = 'invalid_client assertion_replayed'
+      assert.deepEqual(told.toSorted(), ['granted', refused, refused])
+    }
   })
 
   it('counts wrong passwords together', async () => {
     const shop = await world.client()
-    const person = await world.person()
-    for (let n = 0; n < 5; n++) await assert.rejects(grant(world, new Browser(), shop, { ...person, password: `wrong ${n}` }))
-    // The budget of this account on this network is spent on every node: the right password does not help either.
-    for (let node = 0; node < NODES; node++) {
+    /** One page and one password, on one node. */
+    const tryOnce = async (node: number, { username, password }: { username: string; password: string }) => {
+      const browser = new Browser()
+      browser.stopAt = shop.redirect_uris[0]
       world.balancer.only = node
-      await assert.rejects(grant(world, new Browser(), shop, person), `node ${node} lets it try again`)
+      try {
+        await browser.open(authorizationUrl(world, shop, 'v'.repeat(43)))
+        await browser.submit({ username, password })
+      } finally {
+        world.balancer.only = undefined
+      }
+      return browser.url.startsWith(shop.redirect_uris[0] as string) ? 'in' : browser.status
     }
-    world.balancer.only = undefined
+    const { burst } = ACCOUNT_ON_NETWORK
+    // No node sees more than half of the budget's tries, so each would let another one pass by what it saw itself.
+    const careless = await world.person()
+    for (let n = 0; n < burst; n++) assert.equal(await tryOnce(n % NODES, { ...careless, password: `wrong ${n}` }), 400)
+    for (let node = 0; node < NODES; node++) assert.equal(await tryOnce(node, careless), 429, `node ${node} lets it try again`)
+    // One try is left: the right password is taken, so it was not something else that kept the other one out.
+    const lucky = await world.person()
+    for (let n = 0; n < burst - 1; n++) assert.equal(await tryOnce(n % NODES, { ...lucky, password: `wrong ${n}` }), 400)
+    assert.equal(await tryOnce(0, lucky), 'in')
   })
 
   it('loses no request when a node is told to stop', async () => {
@@ -184,6 +227,15 @@ describe('a rate limit of a cluster', { skip: (await unavailable('postgres')) ??
     }
   })
 })
+
+/** RFC 7523 §3. */
+function assertionOf(client: string, audience: string, key: KeyObject): string {
+  const iat = Math.floor(Date.now() / 1000)
+  const claims = { iss: client, sub: client, aud: audience, jti: randomUUID(), iat, exp: iat + 60 }
+  const input = [{ alg: 'ES256', typ: 'JWT' }, claims].map((part) => Buffer.from(JSON.stringify(part)).toString('base64url'))
+  const signature = sign('sha256', Buffer.from(input.join('.')), { key, dsaEncoding: 'ieee-p1363' })
+  return [...input, signature.toString('base64url')].join('.')
+}
 
 async function until(condition: () => boolean): Promise<void> {
   const began = performance.now()

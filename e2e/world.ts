@@ -78,10 +78,22 @@ export async function createWorld(options: WorldOptions = {}) {
   const config = join(state, 'signet.json')
   await writeFile(config, JSON.stringify({ ...options.settings, policy: options.policy ?? {} }))
   const nodes: WorldNode[] = []
-  for (const each of ports) {
-    const settings = { config, state, listen: `127.0.0.1:${each}`, issuer, database: database.url, 'log-level': 'error' }
-    const operations = options.operations ? await freePort() : undefined
-    nodes.push(await startNode(each, settings, operations))
+  const close = async () => {
+    await Promise.all(nodes.map((node) => node.stop()))
+    await balancer?.close()
+    await proxy?.close()
+    await database.drop()
+    await rm(state, { recursive: true, force: true })
+  }
+  try {
+    for (const each of ports) {
+      const settings = { config, state, listen: `127.0.0.1:${each}`, issuer, database: database.url, 'log-level': 'error' }
+      const operations = options.operations ? await freePort() : undefined
+      nodes.push(await startNode(each, settings, operations))
+    }
+  } catch (error) {
+    await close() // What goes on would keep the test's process from ending.
+    throw error
   }
   const authority = nodes[0] as WorldNode
   const setup = authority.process.ready.setup as string
@@ -105,13 +117,7 @@ export async function createWorld(options: WorldOptions = {}) {
     start: () => authority.start(),
     kill: () => authority.kill(),
     stop: () => authority.stop(),
-    async close() {
-      await Promise.all(nodes.map((node) => node.stop()))
-      await balancer?.close()
-      await proxy?.close()
-      await database.drop()
-      await rm(state, { recursive: true, force: true })
-    },
+    close,
     resource: (scopes: readonly string[] = ['notes:read', 'notes:write'], uri: string = API) =>
       admin.call('putResource', {
         params: { uri },
@@ -212,6 +218,27 @@ export async function tokenRequest(
   return { status: response.status, body: text === '' ? {} : JSON.parse(text), headers: response.headers }
 }
 
+/** Where a browser begins. */
+export function authorizationUrl(
+  world: Pick<World, 'issuer'>,
+  client: { id: string; redirect_uris: readonly string[] },
+  verifier: string,
+  extra: Readonly<Record<string, string>> = {},
+): string {
+  const url = new URL('/authorize', world.issuer)
+  url.search = new URLSearchParams({
+    client_id: client.id,
+    redirect_uri: client.redirect_uris[0] as string,
+    response_type: 'code',
+    scope: 'notes:read notes:write',
+    state: 's',
+    code_challenge: createHash('sha256').update(verifier).digest('base64url'),
+    code_challenge_method: 'S256',
+    ...extra,
+  }).toString()
+  return url.href
+}
+
 /** Signs in (once per browser; later calls ride on the session) and redeems the code. */
 export async function grant(
   world: Pick<World, 'issuer'>,
@@ -222,18 +249,7 @@ export async function grant(
 ): Promise<Tokens> {
   const verifier = randomBytes(32).toString('base64url')
   const redirectUri = client.redirect_uris[0] as string
-  const url = new URL('/authorize', world.issuer)
-  url.search = new URLSearchParams({
-    client_id: client.id,
-    redirect_uri: redirectUri,
-    response_type: 'code',
-    scope: 'notes:read notes:write',
-    state: 's',
-    code_challenge: createHash('sha256').update(verifier).digest('base64url'),
-    code_challenge_method: 'S256',
-    ...extra,
-  }).toString()
-  const callback = await followToCallback(browser, url.href, redirectUri, person)
+  const callback = await followToCallback(browser, authorizationUrl(world, client, verifier, extra), redirectUri, person)
   const code = callback.searchParams.get('code')
   if (code === null) throw new Error(`no code: ${callback.search}`)
   const answer = await tokenRequest(world.issuer, client, {

@@ -1,0 +1,77 @@
+/** Two nodes that reach PostgreSQL through PgBouncer, which lends a connection for one transaction only; LISTEN goes past it. */
+import assert from 'node:assert/strict'
+import { describe, it } from 'node:test'
+import { startPgbouncer } from '@signet/testkit/pgbouncer.ts'
+import { startPostgresServer } from '@signet/testkit/postgres-server.ts'
+import { startTcpProxy } from '@signet/testkit/tcp-proxy.ts'
+import { Browser, claimsOf, createWorld, grant, tokenRequest } from './world.ts'
+
+const PATIENCE_MS = 30_000
+
+const server = await startPostgresServer({ listen: 'tcp' })
+const pool = await startPgbouncer(server.port as number)
+if ('skip' in pool) await server.close()
+
+describe('two nodes behind PgBouncer', { skip: 'skip' in pool ? pool.skip : false }, () => {
+  it('serve as one, wake each other past it, and bear its absence', async () => {
+    if ('skip' in pool) return
+    const closing: (() => Promise<unknown>)[] = [() => server.close(), () => pool.stop()]
+    try {
+      const way = await startTcpProxy(Number(new URL(pool.through(server.url)).port))
+      closing.push(() => way.close())
+      const world = await createWorld({
+        database: `postgres://postgres@127.0.0.1:${way.port}/postgres`,
+        nodes: 2,
+        operations: true,
+        settings: { databaseDirect: server.url },
+      })
+      closing.push(() => world.close())
+      await world.resource()
+      const shop = await world.client()
+      let tokens = await grant(world, new Browser(), shop, await world.person())
+      const refresh = (node: number) =>
+        tokenRequest(`http://localhost:${world.nodes[node]?.port}`, shop, {
+          grant_type: 'refresh_token',
+          refresh_token: tokens.refresh_token as string,
+        })
+      const rotate = async (node: number) => {
+        const { status, body } = await refresh(node)
+        assert.equal(status, 200, JSON.stringify(body))
+        tokens = body
+      }
+      for (let n = 0; n < 4; n++) await rotate(n % 2)
+      // Many at once, so that transactions of both nodes take turns on the pool's few connections: one successor all the same.
+      const answers = await Promise.all(Array.from({ length: 60 }, (_, n) => refresh(n % 2)))
+      assert.deepEqual([...new Set(answers.map(({ status }) => status))], [200])
+      assert.equal(new Set(answers.map(({ body }) => body.refresh_token)).size, 1)
+      tokens = answers[0]?.body ?? assert.fail()
+
+      const target = { kind: 'token', id: claimsOf(tokens.access_token).jti } as const
+      await world.admin.call('revoke', { body: { target, reason: 'story' } })
+      await until(async () => !(await world.introspect(shop, tokens.access_token)).active)
+      const woken = (node: number) => world.nodes[node]?.metric('signet_log_delay_seconds_count{by="wake_up"}')
+      await until(async () => Number(await woken(0)) > 0 && Number(await woken(1)) > 0)
+
+      way.cut()
+      for (const node of [0, 1]) {
+        const { status, body, headers } = await refresh(node)
+        assert.deepEqual([status, body.error], [503, 'temporarily_unavailable'], 'it does not go through the pooler')
+        assert.ok(Number(headers.get('retry-after')) > 0)
+        assert.equal(await world.nodes[node]?.metric('signet_bus_linked'), 1, 'LISTEN goes through the pooler')
+      }
+      way.heal()
+      await until(async () => (await refresh(0)).status === 200 && (await refresh(1)).status === 200)
+      for (let n = 0; n < 4; n++) await rotate(n % 2)
+    } finally {
+      for (const close of closing.reverse()) await close()
+    }
+  })
+})
+
+async function until(holds: () => Promise<boolean>): Promise<void> {
+  const deadline = performance.now() + PATIENCE_MS
+  while (!(await holds())) {
+    if (performance.now() > deadline) throw new Error('it did not come to pass in time')
+    await new Promise((resolve) => setTimeout(resolve, 20))
+  }
+}
