@@ -89,7 +89,9 @@ test('two regions on two PostgreSQL clusters', { skip }, async () => {
   const validators: Validator[] = []
   try {
     const both = [west, east]
-    const links = await register(both, { name: 'Link', id: 'region-link', scopes: ['signet:region'], resources: [issuer] })
+    const link = { name: 'Link', scopes: ['signet:region'], resources: [issuer] }
+    const [eastAtWest] = await register([west], { ...link, id: 'region-east' })
+    const [westAtEast] = await register([east], { ...link, id: 'region-west' })
     for (const { admin } of both) {
       const scopes = ['notes:read', 'notes:write'].map((name) => ({ name, description: name }))
       await admin.call('putResource', { params: { uri: API }, body: { name: 'Notes', scopes } })
@@ -105,15 +107,14 @@ test('two regions on two PostgreSQL clusters', { skip }, async () => {
       resources: [API],
     })
     for (const [at, other, proxy, secret] of [
-      [west, east, toEast, links[1].client_secret],
-      [east, west, toWest, links[0].client_secret],
+      [west, east, toEast, westAtEast.client_secret],
+      [east, west, toWest, eastAtWest.client_secret],
     ] as const) {
       const secretFile = join(at.state, 'link.secret')
       await writeFile(secretFile, `${secret}\n`, { mode: 0o600 })
       const peer = {
         name: other.name,
         url: `http://localhost:${proxy.port}`,
-        clientId: 'region-link',
         clientSecretFile: secretFile,
       }
       const config = join(at.state, 'signet.json')

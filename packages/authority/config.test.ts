@@ -53,7 +53,7 @@ describe('configuration', () => {
       /policy\.graceSeconds/,
     )
     const inside = fileWith({
-      region: { name: 'eu', peers: [{ name: 'US', url: 'x', clientId: '', clientSecretFile: 'f' }], more: 1 },
+      region: { name: 'eu', peers: [{ name: 'US', url: 'x', clientSecretFile: 'f' }], more: 1 },
     })
     const problem = problemOf(() => loadConfig({ config: inside }, {}))
     assert.ok(problem.includes(`region.peers.0.name (file ${inside}): must be 1 to 32 lower-case`), problem)
@@ -150,7 +150,7 @@ describe('configuration', () => {
   it('takes other regions with names of their own, over https, and their secrets from files that others cannot read', () => {
     const secret = fileWith('a secret of a link\n')
     chmodSync(secret, 0o600)
-    const peer = { name: 'west', url: 'https://west.example', clientId: 'region-east', clientSecretFile: secret }
+    const peer = { name: 'west', url: 'https://west.example', clientSecretFile: secret }
     const load = (region: unknown) => loadConfig({ config: fileWith({ region }) }, {})
     const { region } = load({ name: 'east', peers: [peer] })
     assert.deepEqual(

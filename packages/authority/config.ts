@@ -114,7 +114,6 @@ const schema = z.strictObject({
           z.strictObject({
             name: regionName,
             url: z.url({ protocol: /^https?$/ }),
-            clientId: z.string().min(1),
             clientSecretFile: z.string().min(1),
           }),
         )
@@ -198,7 +197,7 @@ function regionOf({ region }: z.infer<typeof schema>, problems: string[]): Regio
   if (region === undefined) return undefined
   const names = [region.name, ...region.peers.map(({ name }) => name)]
   if (new Set(names).size < names.length) problems.push('region: every region needs a name of its own')
-  const peers = region.peers.map(({ name, url: text, clientId, clientSecretFile }) => {
+  const peers = region.peers.map(({ name, url: text, clientSecretFile }) => {
     const url = new URL(text)
     if (url.pathname !== '/' || url.search !== '' || url.username !== '') problems.push(`region ${name}: url must be an origin`)
     if (url.protocol === 'http:' && !isLoopback(url.hostname) && !region.insecureHttpPeers) {
@@ -208,7 +207,7 @@ function regionOf({ region }: z.infer<typeof schema>, problems: string[]): Regio
     checkFile(`region ${name}: clientSecretFile`, clientSecretFile, problems, 'private')
     const secret = problems.length > before ? '' : readFileSync(clientSecretFile, 'utf8').trim()
     if (problems.length === before && secret === '') problems.push(`region ${name}: clientSecretFile is empty`)
-    return { name, url: url.origin, clientId, clientSecret: new Secret(secret) }
+    return { name, url: url.origin, clientSecret: new Secret(secret) }
   })
   return { name: region.name, peers, insecureIgnorePeerStaleness: region.insecureIgnorePeerStaleness }
 }

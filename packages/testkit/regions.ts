@@ -2,6 +2,7 @@
  * Two regions of one issuer in this process, each with a store of its own, linked both ways through networks that can be cut. `west` is
  * where the story begins; `east` is the other.
  */
+import type { ClientId } from '@signet/kernel/ids.ts'
 import { Secret } from '@signet/kernel/secret.ts'
 import { freePort, startTestAuthority, TEST_SECRET, type TestAuthority, type TestAuthorityOptions } from './authority.ts'
 import { startTcpProxy, type TcpProxy } from './tcp-proxy.ts'
@@ -30,7 +31,6 @@ export interface RegionsOptions {
 }
 
 const ISSUER = 'https://auth.example'
-export const LINK_CLIENT = 'region-link'
 
 export async function startTwoRegions(options: RegionsOptions = {}): Promise<TwoRegions> {
   const masterKey = new Uint8Array(32).fill(7)
@@ -49,7 +49,6 @@ export async function startTwoRegions(options: RegionsOptions = {}): Promise<Two
           {
             name: other,
             url: `http://localhost:${proxy.port}`,
-            clientId: LINK_CLIENT,
             clientSecret: new Secret(TEST_SECRET),
           },
         ],
@@ -58,8 +57,14 @@ export async function startTwoRegions(options: RegionsOptions = {}): Promise<Two
     })
   const west = await start('west', 'east', toEast, options.west)
   let east = await start('east', 'west', toWest, options.east)
-  const link = { id: LINK_CLIENT as never, platform: 'service', scopes: ['signet:region'], resources: [ISSUER] } as const
-  for (const region of [west, east]) await region.addClient({ ...link, grantTypes: ['client_credentials'] })
+  const link = {
+    platform: 'service',
+    scopes: ['signet:region'],
+    resources: [ISSUER],
+    grantTypes: ['client_credentials'],
+  } as const
+  await west.addClient({ ...link, id: 'region-east' as ClientId })
+  await east.addClient({ ...link, id: 'region-west' as ClientId })
 
   const two: TwoRegions = {
     west,

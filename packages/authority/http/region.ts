@@ -1,7 +1,9 @@
 /** What other regions of the same issuer ask (docs/regions.md): the log in plain words, and the public keys. */
 import { refusal } from '@signet/kernel/errors.ts'
+import type { Allow } from '@signet/kernel/verdict.ts'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { ANSWERED_HEADERS, FORWARDED_HEADERS, type ForwardedAnswer, forwardedRequest } from '../regions/forward.ts'
+import { regionClient } from '../regions/link-messages.ts'
 import type { Regions } from '../regions/regions.ts'
 import { FORM_TYPE, MAX_BODY_BYTES, parseForm } from './form.ts'
 import { heldToken } from './oauth/token.ts'
@@ -11,40 +13,40 @@ export interface RegionRouteParts {
   /** Absent where there is one region only: nothing is answered then. */
   readonly regions: Regions | undefined
   /** Throws what the one catch answers with 401 or 403 and a challenge. */
-  authorize(request: FastifyRequest, reply: FastifyReply): Promise<unknown>
+  authorize(request: FastifyRequest, reply: FastifyReply): Promise<Allow>
   /** Whether this region can judge the token. */
   isHere(token: string): Promise<boolean>
   readonly vouching: Vouching
 }
 
 /** Reasons of refusals here. */
-export type RegionReason = 'unknown_region' | 'malformed_region_place' | 'malformed_question'
+export type RegionReason = 'unknown_region' | 'not_this_region' | 'malformed_region_place' | 'malformed_question'
 
 export function regionRoutes(app: FastifyInstance, { regions, authorize, isHere, vouching }: RegionRouteParts): void {
   if (regions === undefined) return
   const noHead = { exposeHeadRoute: false }
 
   app.get('/region/log', noHead, async (request, reply) => {
-    await authorize(request, reply)
+    const caller = await authorize(request, reply)
     const query = request.query as Query
-    const region = knownRegion(query, regions)
+    const region = knownRegion(query, regions, caller)
     const after = readPlace(query.epoch, query.after)
     const have = readPlace(query.have_epoch, query.have)
     return reply.send(await regions.export.page({ region, after, have, waitMs: number(query.wait_ms) }))
   })
 
   app.get('/region/keys', noHead, async (request, reply) => {
-    await authorize(request, reply)
-    knownRegion(request.query as Query, regions)
+    const caller = await authorize(request, reply)
+    knownRegion(request.query as Query, regions, caller)
     return reply.send(regions.export.keys())
   })
 
   // The request is asked anew, here, as if it had come here: only who the client is was proven where it is known.
   app.post('/region/forward', { bodyLimit: FORWARDED_BYTES }, async (request, reply): Promise<ForwardedAnswer> => {
-    await authorize(request, reply)
+    const caller = await authorize(request, reply)
     const parsed = forwardedRequest.safeParse(request.body)
     if (!parsed.success) throw refusal('invalid_request', 'malformed_question' satisfies RegionReason)
-    knownRegion(parsed.data, regions)
+    knownRegion(parsed.data, regions, caller)
     const { path, token, form, headers, address, client, proven } = parsed.data
     if (tokenIn(path, form) !== token) throw refusal('invalid_request', 'malformed_question' satisfies RegionReason)
     if (!(await isHere(token))) return { known: false }
@@ -81,9 +83,11 @@ type Query = Readonly<Record<string, unknown>>
 const EPOCH = /^[\w-]{0,64}$/
 const NUMBER = /^(0|[1-9]\d{0,15})$/
 
-function knownRegion({ region }: Query, { peers }: Regions): string {
+/** The region that asks. A peer's client speaks for that peer alone. */
+function knownRegion({ region }: Query, { peers }: Regions, { claims }: Allow): string {
   if (typeof region !== 'string' || !peers.includes(region))
     throw refusal('invalid_request', 'unknown_region' satisfies RegionReason)
+  if (claims.client_id !== regionClient(region)) throw refusal('access_denied', 'not_this_region' satisfies RegionReason)
   return region
 }
 

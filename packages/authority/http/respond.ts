@@ -262,6 +262,7 @@ const REASONS: Readonly<Record<Reason, Told>> = {
   introspection_not_allowed: { description: 'The client may not introspect tokens.' },
 
   unknown_region: { description: 'This region does not know a region of that name.' },
+  not_this_region: { description: 'The client is not the one of the region it names.' },
   malformed_question: { description: 'The forwarded request is malformed.' },
   malformed_region_place: { description: 'The place in the log is malformed.' },
   malformed_probe: { description: 'The probe must be 16 to 128 characters of base64url.' },

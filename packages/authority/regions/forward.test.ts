@@ -4,8 +4,10 @@ import { after, before, describe, test } from 'node:test'
 import type { ClientId } from '@signet/kernel/ids.ts'
 import { basicAuth, TEST_REDIRECT, type TestAuthority } from '@signet/testkit/authority.ts'
 import { createDpopKey } from '@signet/testkit/dpop.ts'
-import { LINK_CLIENT, startTwoRegions, type TwoRegions, until } from '@signet/testkit/regions.ts'
+import { startTwoRegions, type TwoRegions, until } from '@signet/testkit/regions.ts'
 import { sha256 } from '../surroundings.ts'
+import { createForward, MAX_OF_CALLER } from './forward.ts'
+import type { Link } from './link.ts'
 
 const APP = { id: 'app' as ClientId } as const
 const EAST_SECRET = 'what the application proves itself with in east'
@@ -187,7 +189,7 @@ describe('a token that lives in another region', () => {
     const { west } = two
     await west.addClient({ id: 'machine' as ClientId, grantTypes: ['client_credentials'], scopes: ['api:read'] })
     const link = { grant_type: 'client_credentials', scope: 'signet:region', resource: west.issuer }
-    const { access_token } = (await west.post('/token', link, basicAuth(LINK_CLIENT))).body
+    const { access_token } = (await west.post('/token', link, basicAuth('region-east'))).body
     const about = { region: 'east', headers: {}, address: '127.0.0.1' }
     const begun = { path: '/token', form: 'grant_type=client_credentials&scope=api%3Aread', client: 'machine', token: 'x' }
     const { refresh_token } = await grant(west)
@@ -201,6 +203,31 @@ describe('a token that lives in another region', () => {
       const body = (await answer.json()) as { reason?: string }
       assert.deepEqual([answer.status, body.reason], [400, 'malformed_question'], JSON.stringify(body))
     }
+  })
+
+  test('is asked about beside the questions of a client that floods', async () => {
+    const open: (() => void)[] = []
+    const link = {
+      get: () => Promise.reject(new Error('unused')),
+      post: () => new Promise((resolve) => open.push(() => resolve({ known: false }))),
+      close: () => undefined,
+    } as unknown as Link
+    const forward = createForward({ self: 'east', links: new Map([['west', link]]), isTakenOver: async () => false })
+    const about = { path: '/introspect', token: 'x', form: 'token=x', headers: {}, proven: true, address: '127.0.0.1' } as const
+    const flood = Array.from({ length: 300 }, () => forward({ ...about, client: 'flood' }, 'flood'))
+    const calm = forward({ ...about, client: 'calm' }, 'calm')
+    const ended = Promise.allSettled([...flood, calm])
+    await new Promise(setImmediate)
+    assert.equal(open.length, MAX_OF_CALLER + 1)
+    for (const answer of open) answer()
+    const outcomes = (await ended).map(({ status }) => status)
+    assert.deepEqual(
+      [outcomes.filter((status) => status === 'fulfilled').length, outcomes.at(-1)],
+      [MAX_OF_CALLER + 1, 'fulfilled'],
+    )
+    const later = forward({ ...about, client: 'flood' }, 'flood') // Its places are free again.
+    open.at(-1)?.()
+    assert.equal(await later, undefined)
   })
 
   /** A refresh token that is well-formed and of another authority altogether. */

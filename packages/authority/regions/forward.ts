@@ -46,8 +46,10 @@ export const forwardedAnswer = z.discriminatedUnion('known', [
 export type ForwardedAnswer = z.output<typeof forwardedAnswer>
 export type HomeAnswer = Extract<ForwardedAnswer, { known: true }>
 
-/** Under way at once, at most: each holds a client's connection and one to its home. */
+/** Under way at once, at most: each holds a client's connection and one to its home … */
 const MAX_UNDER_WAY = 256
+/** … and of one caller, so that nobody who floods takes the places of the others. */
+export const MAX_OF_CALLER = 64
 const RETRY_SECONDS = 2
 
 export interface ForwardParts {
@@ -58,14 +60,18 @@ export interface ForwardParts {
   readonly forwarded?: ((peer: string, outcome: 'answered' | 'unknown' | 'failed') => void) | undefined
 }
 
-export type Forward = (question: Omit<ForwardedRequest, 'region'>) => Promise<HomeAnswer | undefined>
+/** `caller`: whose places are taken. */
+export type Forward = (question: Omit<ForwardedRequest, 'region'>, caller: string) => Promise<HomeAnswer | undefined>
 
 /** Undefined when no region has it. */
 export function createForward({ self, links, isTakenOver, forwarded }: ForwardParts): Forward {
   let underWay = 0
-  return async (question) => {
-    if (underWay >= MAX_UNDER_WAY) throw fault('overloaded')
+  const taken = new Map<string, number>()
+  return async (question, caller) => {
+    const own = taken.get(caller) ?? 0
+    if (underWay >= MAX_UNDER_WAY || own >= MAX_OF_CALLER) throw fault('overloaded')
     underWay++
+    taken.set(caller, own + 1)
     let failed: unknown
     try {
       for (const [name, link] of links) {
@@ -80,6 +86,9 @@ export function createForward({ self, links, isTakenOver, forwarded }: ForwardPa
       }
     } finally {
       underWay--
+      const left = (taken.get(caller) as number) - 1
+      if (left > 0) taken.set(caller, left)
+      else taken.delete(caller)
     }
     if (failed !== undefined) throw fault('region_unavailable', { cause: failed, retryAfterSeconds: RETRY_SECONDS })
     return undefined

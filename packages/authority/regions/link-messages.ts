@@ -10,6 +10,8 @@ import type { KeyRecord } from '../store/ports/keys.ts'
 import type { LogEntry } from '../store/ports/revocations.ts'
 
 export const REGION_SCOPE = 'signet:region'
+/** Under which client a region comes to the others. So whose word it is follows from the token, not from what the request says. */
+export const regionClient = (region: string): string => `region-${region}`
 export const REGION_NAME = /^[a-z0-9][a-z0-9-]{0,31}$/
 
 /** Entries in one page, at most: one transaction of the region that takes them over. */

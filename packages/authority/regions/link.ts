@@ -5,13 +5,12 @@
 import type { Secret } from '@signet/kernel/secret.ts'
 import type { Clock } from '@signet/kernel/surroundings.ts'
 import { type ZodType, z } from 'zod'
-import { REGION_SCOPE } from './link-messages.ts'
+import { REGION_SCOPE, regionClient } from './link-messages.ts'
 
 export interface Peer {
   readonly name: string
   /** An origin at which this very region answers, not one that may lead to any. */
   readonly url: string
-  readonly clientId: string
   readonly clientSecret: Secret
 }
 
@@ -52,7 +51,7 @@ const RENEW_BEFORE_MS = 30_000
 
 const tokenAnswer = z.object({ access_token: z.string().max(16_384), expires_in: z.number().positive() })
 
-export function openLink(peer: Peer, parts: { readonly issuer: string; readonly clock: Clock }): Link {
+export function openLink(peer: Peer, parts: { readonly self: string; readonly issuer: string; readonly clock: Clock }): Link {
   const closed = new AbortController()
   let token: { readonly text: string; readonly untilMs: number } | undefined
   let asking: Promise<string> | undefined
@@ -85,7 +84,7 @@ export function openLink(peer: Peer, parts: { readonly issuer: string; readonly 
 
   async function askToken(): Promise<string> {
     const askedMs = parts.clock.monotonic()
-    const pair = `${encodeURIComponent(peer.clientId)}:${encodeURIComponent(peer.clientSecret.reveal())}`
+    const pair = `${encodeURIComponent(regionClient(parts.self))}:${encodeURIComponent(peer.clientSecret.reveal())}`
     const { status, body } = await send('/token', {
       method: 'POST',
       headers: { authorization: `Basic ${Buffer.from(pair).toString('base64')}` },

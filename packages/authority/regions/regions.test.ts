@@ -5,7 +5,7 @@ import type { HeadPayload } from '@signet/kernel/feed.ts'
 import { type ClientId, newId, type TokenId } from '@signet/kernel/ids.ts'
 import type { TokenKeys } from '@signet/kernel/revocation.ts'
 import { createKeyer, isRevoked } from '@signet/kernel/token-keys.ts'
-import { startTestAuthority, type TestAuthority } from '@signet/testkit/authority.ts'
+import { basicAuth, startTestAuthority, type TestAuthority } from '@signet/testkit/authority.ts'
 import { knowsAll, startTwoRegions, until } from '@signet/testkit/regions.ts'
 import { openSqliteStore } from '../store/sqlite.ts'
 import { realSurroundings, sha256 } from '../surroundings.ts'
@@ -168,11 +168,31 @@ describe('two regions', () => {
     }
   })
 
-  test('only the scope of regions opens the log in plain words', async () => {
+  test('only a region, in its own name, is told the log in plain words', async () => {
     const two = await startTwoRegions()
     try {
       const plain = await fetch(`${two.west.url}/region/log?region=east&epoch=&after=0&have_epoch=&have=0&wait_ms=0`)
       assert.equal(plain.status, 401)
+      // A client with the scope that is no peer's, though it names one.
+      await two.west.addClient({
+        id: 'region-north' as ClientId,
+        platform: 'service',
+        grantTypes: ['client_credentials'],
+        scopes: ['signet:region'],
+        resources: [two.west.issuer],
+      })
+      const form = { grant_type: 'client_credentials', scope: 'signet:region', resource: two.west.issuer }
+      const { access_token } = (await two.west.post('/token', form, basicAuth('region-north'))).body
+      const headers = { authorization: `Bearer ${access_token}`, 'content-type': 'application/json' }
+      const about = { path: '/revoke', form: 'token=x', token: 'x', headers: {}, address: '127.0.0.1' }
+      for (const [path, body] of [
+        ['/region/log?region=east&epoch=&after=0&have_epoch=&have=0&wait_ms=0', undefined],
+        ['/region/keys?region=east', undefined],
+        ['/region/forward', JSON.stringify({ region: 'east', ...about })],
+      ] as const) {
+        const answer = await fetch(two.west.url + path, { headers, ...(body !== undefined && { method: 'POST', body }) })
+        assert.deepEqual([answer.status, ((await answer.json()) as { reason: string }).reason], [403, 'not_this_region'], path)
+      }
       const one = await startTestAuthority()
       assert.equal((await fetch(`${one.url}/region/log`)).status, 404)
       await one.close()

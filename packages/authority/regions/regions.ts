@@ -46,7 +46,7 @@ export async function openRegions(config: RegionConfig, parts: RegionParts): Pro
   })
   const exported = exportLog({ ...parts, name: config.name, peers: names })
   const followed: FollowedPeer[] = []
-  const links = new Map(config.peers.map((peer) => [peer.name, openLink(peer, { issuer, clock })]))
+  const links = new Map(config.peers.map((peer) => [peer.name, openLink(peer, { self: config.name, issuer, clock })]))
   try {
     for (const peer of config.peers) {
       const link = links.get(peer.name) as Link

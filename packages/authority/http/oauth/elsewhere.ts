@@ -5,6 +5,7 @@ import type { SingleUse } from '../../clients/single-use.ts'
 import type { FORWARDED_PATHS, Forward, HomeAnswer } from '../../regions/forward.ts'
 import { FORWARDED_HEADERS } from '../../regions/forward.ts'
 import type { Form } from '../form.ts'
+import { addressKey } from '../rate-limit.ts'
 
 /** The home's answer; undefined when the token is to be judged here. */
 export type Elsewhere = (
@@ -34,8 +35,11 @@ export function createElsewhere(parts: {
       const value = request.headers[name]
       if (typeof value === 'string') headers[name] = value
     }
-    const about = client === undefined ? {} : { client: client.record.id, proven: client.record.authMethod !== 'none' }
-    return parts.forward({ path, token, form: form.encoded(CREDENTIALS), headers, address: request.ip, proven: false, ...about })
+    const proven = client !== undefined && client.record.authMethod !== 'none'
+    const about = { proven, ...(client !== undefined && { client: client.record.id }) }
+    // As for rates: only who proves himself has something of his own.
+    const caller = proven ? `client ${client.record.id}` : addressKey(request.ip)
+    return parts.forward({ path, token, form: form.encoded(CREDENTIALS), headers, address: request.ip, ...about }, caller)
   }
 }
 
