@@ -105,6 +105,9 @@ export function parseCount(text: string): number {
 export const arg = (placeholder: string, brief: string) =>
   ({ kind: 'tuple', parameters: [{ parse: String, placeholder, brief }] }) as const
 
+/** For `findUser`. */
+export const USER = arg('USER', 'Username or id')
+
 /** Drops what was not given, so that it does not travel as `undefined`. */
 export function given<T extends object>(value: T): { [K in keyof T]: Exclude<T[K], undefined> } {
   return Object.fromEntries(Object.entries(value).filter(([, v]) => v !== undefined)) as never

@@ -34,38 +34,28 @@ export async function findUser(admin: AdminClient, named: string): Promise<Subje
 }
 
 /** Runs `work`; when the client is not there, says which one was perhaps meant. */
-export async function withClient<T>(admin: AdminClient, id: string, work: () => Promise<T>): Promise<T> {
-  try {
-    return await work()
-  } catch (error) {
-    if (!isMissing(error)) throw error
-    const { items } = await admin.call('listClients', { query: { limit: PAGE } })
-    throw missing(
-      'client',
-      id,
-      nearest(
-        id,
-        items.map((client) => client.id),
-      ),
-    )
-  }
+export function withClient<T>(admin: AdminClient, id: string, work: () => Promise<T>): Promise<T> {
+  const ids = async () => (await admin.call('listClients', { query: { limit: PAGE } })).items.map((client) => client.id)
+  return suggesting('client', id, ids, work)
 }
 
 /** Runs `work`; when the resource is not there, says which one was perhaps meant. */
-export async function withResource<T>(admin: AdminClient, uri: string, work: () => Promise<T>): Promise<T> {
+export function withResource<T>(admin: AdminClient, uri: string, work: () => Promise<T>): Promise<T> {
+  const uris = async () => (await admin.call('listResources', { query: { limit: PAGE } })).items.map((resource) => resource.uri)
+  return suggesting('resource', uri, uris, work)
+}
+
+async function suggesting<T>(
+  noun: 'client' | 'resource',
+  named: string,
+  known: () => Promise<readonly string[]>,
+  work: () => Promise<T>,
+): Promise<T> {
   try {
     return await work()
   } catch (error) {
     if (!isMissing(error)) throw error
-    const { items } = await admin.call('listResources', { query: { limit: PAGE } })
-    throw missing(
-      'resource',
-      uri,
-      nearest(
-        uri,
-        items.map((resource) => resource.uri),
-      ),
-    )
+    throw missing(noun, named, nearest(named, await known()))
   }
 }
 

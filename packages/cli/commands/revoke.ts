@@ -3,7 +3,7 @@ import type { AdminClient } from '@signet/api/client.ts'
 import type { AdminScope, Call, Revocation } from '@signet/api/schema.ts'
 import { buildRouteMap } from '@stricli/core'
 import type { Cli, Context } from '../cli.ts'
-import { arg, command, flag, given, parseCount } from '../command.ts'
+import { arg, command, flag, given, parseCount, USER } from '../command.ts'
 import { findUser } from '../lookup.ts'
 import { printable } from '../output/printable.ts'
 import { details } from '../output/table.ts'
@@ -40,7 +40,7 @@ const token = command({
 const user = command({
   brief: 'Everything of one person: sessions, grants, tokens',
   flags: { ...WHY, keepGrants: flag.on('Access tokens only: clients renew silently and carry fresh claims') },
-  args: arg('USER', 'Username or id'),
+  args: USER,
   async run(cli: Cli, flags: Why & { keepGrants: boolean }, named: string) {
     const admin = await cli.admin()
     const { id } = await findUser(admin, named)

@@ -3,7 +3,7 @@
 import type { AdminClient } from '@signet/api/client.ts'
 import { buildRouteMap } from '@stricli/core'
 import type { Cli, Context } from '../cli.ts'
-import { arg, command, flag } from '../command.ts'
+import { arg, command, flag, USER } from '../command.ts'
 import { findUser } from '../lookup.ts'
 import { printable } from '../output/printable.ts'
 import { showReceipt, WAIT, type Wait } from './receipt.ts'
@@ -69,7 +69,7 @@ export const resume = buildRouteMap<string, Context>({
 })
 
 function target(noun: Noun) {
-  return noun === 'user' ? arg('USER', 'Username or id') : arg('ID', `The ${noun} id`)
+  return noun === 'user' ? USER : arg('ID', `The ${noun} id`)
 }
 
 const idOf = async (admin: AdminClient, noun: Noun, named: string): Promise<string> =>

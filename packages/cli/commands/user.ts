@@ -1,9 +1,8 @@
 /** People: who may sign in, and what they hold. */
-import type { AdminClient } from '@signet/api/client.ts'
 import type { Subject } from '@signet/api/schema.ts'
 import { buildRouteMap } from '@stricli/core'
 import type { Cli, Context } from '../cli.ts'
-import { arg, command, flag, given } from '../command.ts'
+import { arg, command, flag, given, USER } from '../command.ts'
 import { findUser } from '../lookup.ts'
 import { standing } from '../output/paint.ts'
 import { printable } from '../output/printable.ts'
@@ -11,9 +10,8 @@ import { details } from '../output/table.ts'
 import { moment, relative } from '../output/time.ts'
 import { EXIT, Trouble } from '../trouble.ts'
 import { nothingGiven, wasRevoked } from './client.ts'
+import { devices, grants, passkeys, sessions } from './holdings.ts'
 import { resumeCommand, suspendCommand } from './suspend.ts'
-
-const USER = arg('USER', 'Username or id')
 
 const list = command({
   brief: 'List people',
@@ -149,85 +147,6 @@ const password = command({
   },
 })
 
-const sessions = command({
-  brief: "List a person's sessions",
-  flags: { after: flag.after, limit: flag.limit },
-  args: USER,
-  async run(cli: Cli, { after, limit }: { after?: string; limit?: number }, named: string) {
-    const admin = await cli.admin()
-    const { id } = await findUser(admin, named)
-    cli.list(
-      await admin.call('listSessions', { params: { id }, query: given({ after, limit }) }),
-      [
-        { title: 'id', cell: (row) => cli.out.bold(row.id) },
-        { title: 'status', cell: (row) => standing(cli.out, row.status) },
-        { title: 'signed in', cell: (row) => relative(row.auth_at * 1000, cli.now()) },
-        { title: 'by', cell: (row) => row.amr.map(printable).join(' + ') },
-        { title: 'ends', cell: (row) => relative(Math.min(row.expires_at, row.idle_expires_at) * 1000, cli.now()) },
-        { title: 'device', cell: (row) => cli.out.dim(row.device) },
-      ],
-      'No sessions.',
-    )
-  },
-})
-
-const devices = command({
-  brief: "List a person's devices",
-  flags: { after: flag.after, limit: flag.limit },
-  args: USER,
-  async run(cli: Cli, { after, limit }: { after?: string; limit?: number }, named: string) {
-    const admin = await cli.admin()
-    const { id } = await findUser(admin, named)
-    cli.list(
-      await admin.call('listDevices', { params: { id }, query: given({ after, limit }) }),
-      [
-        { title: 'id', cell: (row) => cli.out.bold(row.id) },
-        { title: 'name', cell: (row) => printable(row.name), flexible: true },
-        { title: 'status', cell: (row) => standing(cli.out, row.status) },
-        { title: 'last seen', cell: (row) => relative(row.last_seen_at * 1000, cli.now()) },
-        { title: 'since', cell: (row) => relative(row.created_at * 1000, cli.now()) },
-      ],
-      'No devices.',
-    )
-  },
-})
-
-const grants = command({
-  brief: "List a person's grants: which applications hold refresh tokens",
-  flags: { after: flag.after, limit: flag.limit },
-  args: USER,
-  async run(cli: Cli, { after, limit }: { after?: string; limit?: number }, named: string) {
-    const admin = await cli.admin()
-    const { id } = await findUser(admin, named)
-    cli.list(
-      await admin.call('listGrants', { params: { id }, query: given({ after, limit }) }),
-      [
-        { title: 'id', cell: (row) => cli.out.bold(row.id) },
-        { title: 'client', cell: (row) => printable(row.client) },
-        { title: 'status', cell: (row) => standing(cli.out, row.status) },
-        { title: 'rotated', cell: (row) => `${row.generation}×, ${relative(row.rotated_at * 1000, cli.now())}` },
-        { title: 'ends', cell: (row) => relative(Math.min(row.expires_at, row.idle_expires_at) * 1000, cli.now()) },
-        { title: 'scopes', cell: (row) => row.scopes.map(printable).join(' '), flexible: true },
-      ],
-      'No grants.',
-    )
-  },
-})
-
-const passkeys = command({
-  brief: "List a person's passkeys, or remove one",
-  flags: { remove: flag.optional('Remove the passkey with this id', 'PASSKEY') },
-  args: USER,
-  async run(cli: Cli, { remove }: { remove?: string }, named: string) {
-    const admin = await cli.admin()
-    const { id, username } = await findUser(admin, named)
-    if (remove === undefined) return listPasskeys(cli, admin, id)
-    await admin.call('deletePasskey', { params: { id, passkey: remove } })
-    cli.show({ deleted: remove }, () => `${cli.out.good('removed')}  the passkey of ${printable(username)}`)
-    return undefined
-  },
-})
-
 const remove = command({
   brief: 'Revoke everything of a person and forget them',
   flags: { yes: flag.yes },
@@ -263,22 +182,6 @@ export const user = buildRouteMap<string, Context>({
     delete: remove,
   },
 })
-
-async function listPasskeys(cli: Cli, admin: AdminClient, id: string): Promise<undefined> {
-  cli.list(
-    await admin.call('listPasskeys', { params: { id } }),
-    [
-      { title: 'name', cell: (row) => cli.out.bold(printable(row.name)) },
-      { title: 'created', cell: (row) => relative(row.created_at * 1000, cli.now()) },
-      {
-        title: 'last used',
-        cell: (row) => (row.last_used_at === undefined ? cli.out.dim('never') : relative(row.last_used_at * 1000, cli.now())),
-      },
-      { title: 'id', cell: (row) => cli.out.dim(printable(row.id)) },
-    ],
-    'No passkeys.',
-  )
-}
 
 function claimsOf(flags: { name?: string; email?: string; claim?: readonly string[] }): Record<string, string> {
   const claims: Record<string, string> = given({ name: flags.name, email: flags.email })
