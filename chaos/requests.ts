@@ -1,5 +1,5 @@
 /** Token requests as clients make them, each written down: what was presented, what was answered, nothing that is secret. */
-import { createHash, randomBytes } from 'node:crypto'
+import { asClient, authorize, redeeming } from '../packages/cli/drill/oauth.ts'
 import { Browser } from '../packages/cli/start/browser.ts'
 import { API } from './cluster.ts'
 import type { FactOf, Ids } from './facts.ts'
@@ -38,7 +38,6 @@ interface Exchanged extends Answer {
 
 /** A client hangs up after so long. */
 const PATIENCE_MS = 4000
-export const REDIRECT = 'http://127.0.0.1:9/callback'
 
 export function createRequests(issuer: string, recorder: Recorder) {
   async function token(
@@ -65,27 +64,16 @@ export function createRequests(issuer: string, recorder: Recorder) {
   }
 
   async function exchange(client: Client, form: Readonly<Record<string, string>>): Promise<Exchanged> {
-    try {
-      const response = await fetch(`${issuer}/token`, {
-        method: 'POST',
-        headers: { authorization: `Basic ${Buffer.from(`${client.id}:${client.secret}`).toString('base64')}` },
-        body: new URLSearchParams(form),
-        signal: AbortSignal.timeout(PATIENCE_MS),
-      })
-      const body = (await response.json()) as Record<string, string>
-      const retryAfter = response.headers.has('retry-after')
-      const { status } = response
-      if (status !== 200) return { status, error: body.error ?? 'none', reason: body.reason ?? 'none', retryAfter }
-      const accessToken = body.access_token as string
-      return {
-        status,
-        retryAfter,
-        accessToken,
-        ids: idsOf(accessToken, issuer),
-        ...(body.refresh_token !== undefined && { refreshToken: body.refresh_token }),
-      }
-    } catch {
-      return { status: undefined } // Refused, torn, too late: a client knows no more.
+    const { status, retryAfter, body } = await asClient(issuer, client, PATIENCE_MS)('/token', form)
+    if (status === 0) return { status: undefined } // Refused, torn, too late: a client knows no more.
+    if (status !== 200) return { status, error: body.error ?? 'none', reason: body.reason ?? 'none', retryAfter }
+    const accessToken = body.access_token as string
+    return {
+      status,
+      retryAfter,
+      accessToken,
+      ids: idsOf(accessToken, issuer),
+      ...(body.refresh_token !== undefined && { refreshToken: body.refresh_token }),
     }
   }
 
@@ -116,13 +104,14 @@ export function createRequests(issuer: string, recorder: Recorder) {
     /** By the browser's session when it has one, else by password. Undefined: it did not work out, and no promise says that it must. */
     async signIn(browser: Browser, client: Client, person: Person): Promise<Holding | undefined> {
       const madeAt = recorder.now()
-      const code = await authorize(browser, issuer, client, person).catch(() => undefined)
+      const code = await authorize(browser, issuer, client.id, person, 'notes:read notes:write').catch(() => undefined)
       if (code === undefined) return undefined
-      const answer = await token(
-        client,
-        { grant_type: 'authorization_code', code: code.code, redirect_uri: REDIRECT, code_verifier: code.verifier },
-        { who: 'honest', what: 'a code', ids: { client: client.id, issuer, subject: person.subject }, madeAt },
-      )
+      const answer = await token(client, redeeming(code), {
+        who: 'honest',
+        what: 'a code',
+        ids: { client: client.id, issuer, subject: person.subject },
+        madeAt,
+      })
       const { refreshToken, accessToken, ids } = answer
       if (refreshToken === undefined || accessToken === undefined || ids === undefined) return undefined
       return { refreshToken, accessToken, ids, madeAt, heldAt: recorder.now() }
@@ -133,32 +122,6 @@ export type Requests = ReturnType<typeof createRequests>
 
 /** What a refresh hangs on: not on the access token that came with the last one, nor on what signed it. */
 const familyOf = ({ token: _, key: __, ...ids }: Ids): Ids => ids
-
-async function authorize(
-  browser: Browser,
-  issuer: string,
-  client: Client,
-  person: Person,
-): Promise<{ code: string; verifier: string } | undefined> {
-  const verifier = randomBytes(32).toString('base64url')
-  const url = new URL('/authorize', issuer)
-  url.search = new URLSearchParams({
-    client_id: client.id,
-    redirect_uri: REDIRECT,
-    response_type: 'code',
-    scope: 'notes:read notes:write',
-    state: 's',
-    code_challenge: createHash('sha256').update(verifier).digest('base64url'),
-    code_challenge_method: 'S256',
-  }).toString()
-  browser.stopAt = REDIRECT
-  await browser.open(url.href)
-  for (let pages = 0; pages < 3 && !browser.url.startsWith(REDIRECT); pages++) {
-    await browser.submit({ username: person.username, password: person.password })
-  }
-  const code = new URL(browser.url).searchParams.get('code')
-  return code === null ? undefined : { code, verifier }
-}
 
 export function idsOf(accessToken: string, issuer: string): Ids {
   const [header, claims] = accessToken

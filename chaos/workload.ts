@@ -5,10 +5,11 @@
 import { randomBytes } from 'node:crypto'
 import type { ApiError } from '@signet/api/errors.ts'
 import type { KeyKind } from '@signet/kernel/revocation.ts'
+import { REDIRECT } from '../packages/cli/drill/oauth.ts'
 import { API, type Cluster } from './cluster.ts'
 import type { Ids } from './facts.ts'
 import { insist } from './insist.ts'
-import { Browser, type Client, createRequests, type Holding, type Person, REDIRECT, type Requests } from './requests.ts'
+import { Browser, type Client, createRequests, type Holding, type Person, type Requests } from './requests.ts'
 
 export interface Workload {
   readonly requests: Requests

@@ -15,6 +15,7 @@ export interface Answer {
     readonly access_token?: string
     readonly refresh_token?: string
     readonly error?: string
+    readonly reason?: string
     readonly active?: boolean
   }
 }
@@ -22,14 +23,15 @@ export interface Answer {
 /** Nobody listens there: the code is read from the address. */
 export const REDIRECT = 'http://127.0.0.1:9/callback'
 
-export function asClient(issuer: string, { id, secret }: Pick<DrillClient, 'id' | 'secret'>) {
+/** Form posts with the client's secret. No answer within `patienceMs`, or a torn one, has the status 0. */
+export function asClient(issuer: string, { id, secret }: Pick<DrillClient, 'id' | 'secret'>, patienceMs = 5000) {
   return async (path: string, form: Readonly<Record<string, string>>): Promise<Answer> => {
     try {
       const answer = await fetch(issuer + path, {
         method: 'POST',
         headers: { authorization: `Basic ${Buffer.from(`${id}:${secret}`).toString('base64')}` },
         body: new URLSearchParams(form),
-        signal: AbortSignal.timeout(5000),
+        signal: AbortSignal.timeout(patienceMs),
       })
       return {
         status: answer.status,
@@ -42,20 +44,21 @@ export function asClient(issuer: string, { id, secret }: Pick<DrillClient, 'id' 
   }
 }
 
-/** Signs in by password and redeems the code. */
+/** Signs in by the browser's session when it has one, else by password. Undefined when it did not come back with a code. */
 export async function authorize(
   browser: Browser,
   issuer: string,
-  client: DrillClient,
+  client: string,
   person: { username: string; password: string },
-): Promise<Answer> {
+  scope: string,
+): Promise<{ code: string; verifier: string } | undefined> {
   const verifier = randomBytes(32).toString('base64url')
   const url = new URL('/authorize', issuer)
   url.search = new URLSearchParams({
-    client_id: client.id,
+    client_id: client,
     redirect_uri: REDIRECT,
     response_type: 'code',
-    scope: 'notes:read',
+    scope,
     state: 's',
     code_challenge: createHash('sha256').update(verifier).digest('base64url'),
     code_challenge_method: 'S256',
@@ -65,11 +68,14 @@ export async function authorize(
   for (let pages = 0; pages < 3 && !browser.url.startsWith(REDIRECT); pages++) {
     await browser.submit({ username: person.username, password: person.password })
   }
-  const code = new URL(browser.url).searchParams.get('code') ?? ''
-  return asClient(issuer, client)('/token', {
-    grant_type: 'authorization_code',
-    code,
-    redirect_uri: REDIRECT,
-    code_verifier: verifier,
-  })
+  const code = new URL(browser.url).searchParams.get('code')
+  return code === null ? undefined : { code, verifier }
 }
+
+/** The form that redeems a code. */
+export const redeeming = ({ code, verifier }: { code: string; verifier: string }) => ({
+  grant_type: 'authorization_code',
+  code,
+  redirect_uri: REDIRECT,
+  code_verifier: verifier,
+})

@@ -16,7 +16,7 @@ import { type StartedProcess, startProcess } from '../start/process.ts'
 import { registerSample } from '../start/register.ts'
 import { EXIT, Trouble } from '../trouble.ts'
 import { type Gate, openGate } from './gate.ts'
-import { type Answer, asClient, authorize, type DrillClient, REDIRECT } from './oauth.ts'
+import { type Answer, asClient, authorize, type DrillClient, REDIRECT, redeeming } from './oauth.ts'
 
 export interface ScratchOptions {
   /** `sqlite`, or the URL of an empty PostgreSQL database. */
@@ -130,7 +130,10 @@ export async function openScratch(options: ScratchOptions): Promise<Scratch> {
         const { id } = await admin.call('createSubject', { body: { username, password } })
         return { id, username, password }
       },
-      signIn: (person) => authorize(new Browser(), issuer, client, person),
+      async signIn(person) {
+        const code = await authorize(new Browser(), issuer, client.id, person, 'notes:read')
+        return post('/token', redeeming(code ?? { code: '', verifier: '' })) // A failed sign-in shows as a refusal.
+      },
       refresh: (refreshToken) => post('/token', { grant_type: 'refresh_token', refresh_token: refreshToken }),
       credentials: () => post('/token', { grant_type: 'client_credentials', resource, scope: 'notes:read' }),
       introspect: async (token) => (await post('/introspect', { token })).body.active === true,
