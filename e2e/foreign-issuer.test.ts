@@ -2,8 +2,8 @@
 import assert from 'node:assert/strict'
 import { createServer } from 'node:http'
 import { describe, it } from 'node:test'
+import { freePort } from '@signet/testkit/free-port.ts'
 import Provider from 'oidc-provider'
-import { freePort } from '../packages/cli/start/free-port.ts'
 import { startValidator } from './remote-validator.ts'
 import { createWorld } from './world.ts'
 

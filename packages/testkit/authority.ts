@@ -3,7 +3,6 @@
  * people, signed-in sessions and codes. Everything is real but the state directory and, if wanted, time and chance.
  */
 import { createHash } from 'node:crypto'
-import { type AddressInfo, createServer } from 'node:net'
 import { assemble } from '@signet/authority/compose.ts'
 import { type CodeRequest, issueCode } from '@signet/authority/grants/code.ts'
 import type { KeyRing } from '@signet/authority/keys/key-ring.ts'
@@ -30,6 +29,7 @@ import { createInProcessBus } from '@signet/bus/in-process.ts'
 import { type ClientId, type DeviceId, newId, type SessionId, type SubjectId } from '@signet/kernel/ids.ts'
 import { epochSeconds, type Surroundings } from '@signet/kernel/surroundings.ts'
 import type { FastifyInstance } from 'fastify'
+import { freePort } from './free-port.ts'
 
 export const TEST_API = 'https://api.example'
 export const TEST_REDIRECT = 'https://app.example/callback'
@@ -117,7 +117,7 @@ export async function startTestAuthority(options: TestAuthorityOptions = {}): Pr
   const surroundings = options.surroundings ?? realSurroundings()
   const { clock, chance, timers } = surroundings
   const settings: PolicySettings = { ...defaultSettings, ...options.settings }
-  const port = options.port ?? (await freePort())
+  const port = options.port ?? (await freePort('localhost'))
   const url = `http://localhost:${port}`
   const issuer = options.issuer ?? url
   const store = options.store ?? (await openSqliteStore({ path: ':memory:', surroundings }))
@@ -300,16 +300,4 @@ async function postForm(url: string, form: Form, headers: Record<string, string>
   const text = await response.text()
   const isJson = response.headers.get('content-type')?.startsWith('application/json') === true
   return { status: response.status, headers: response.headers, text, body: isJson ? JSON.parse(text) : undefined }
-}
-
-/** A port that was free a moment ago. */
-export async function freePort(): Promise<number> {
-  const probe = createServer()
-  await new Promise<void>((resolve, reject) => {
-    probe.once('error', reject)
-    probe.listen(0, 'localhost', resolve)
-  })
-  const { port } = probe.address() as AddressInfo
-  await new Promise((resolve) => probe.close(resolve))
-  return port
 }

@@ -4,7 +4,8 @@
  */
 import type { ClientId } from '@signet/kernel/ids.ts'
 import { Secret } from '@signet/kernel/secret.ts'
-import { freePort, startTestAuthority, TEST_SECRET, type TestAuthority, type TestAuthorityOptions } from './authority.ts'
+import { startTestAuthority, TEST_SECRET, type TestAuthority, type TestAuthorityOptions } from './authority.ts'
+import { freePort } from './free-port.ts'
 import { startTcpProxy, type TcpProxy } from './tcp-proxy.ts'
 
 export interface TwoRegions {
@@ -34,7 +35,7 @@ const ISSUER = 'https://auth.example'
 
 export async function startTwoRegions(options: RegionsOptions = {}): Promise<TwoRegions> {
   const masterKey = new Uint8Array(32).fill(7)
-  const ports = { west: await freePort(), east: await freePort() }
+  const ports = { west: await freePort('localhost'), east: await freePort('localhost') }
   const toWest = await startTcpProxy(ports.west)
   const toEast = await startTcpProxy(ports.east)
   const start = (name: 'west' | 'east', other: 'west' | 'east', proxy: TcpProxy, own: TestAuthorityOptions | undefined) =>
