@@ -7,18 +7,7 @@ import { type Benchmark, type Pace, type Row, ratioAtLeast, ratioAtMost, type Ta
 import type { Contest, Contestant } from './http/contest.ts'
 import { startOurs, startPeer } from './http/contestants.ts'
 import { type LoadGenerator, startLoadGenerator } from './http/load.ts'
-import {
-  ACTIVE,
-  clientCredentials,
-  codeExchange,
-  ID_TOKEN,
-  introspection,
-  type Operation,
-  refresh,
-  revocation,
-  TOKENS,
-} from './http/operations.ts'
-import { API_CLIENT, APP_CLIENT } from './http/server.ts'
+import { type Asked, OPERATIONS, refresh, TOKENS } from './http/operations.ts'
 import { comparison, interleave } from './rounds.ts'
 
 /** Who takes part: `durable` is ours on SQLite with every commit synced, `postgres` and `peerOnPostgres` are there when a PostgreSQL is. */
@@ -121,11 +110,8 @@ async function oneAtATime({ durable, peer }: Field, contest: Contest, pace: Pace
 }
 
 /** One kind of request, and what is asked of it. */
-interface Case {
+interface Case extends Asked {
   readonly name: string
-  readonly operation: Operation
-  /** What every answer must contain. */
-  readonly expect: string
   readonly target: Target
   readonly cpuTarget?: Target
   readonly note?: string
@@ -134,27 +120,24 @@ interface Case {
 const CASES: readonly Case[] = [
   {
     name: 'I1 client credentials',
-    operation: clientCredentials,
-    expect: TOKENS,
+    ...OPERATIONS.issue,
     target: ratioAtLeast(3.5),
     cpuTarget: ratioAtMost(0.33),
   },
-  { name: 'I2 refresh rotation', operation: refresh, expect: TOKENS, target: ratioAtLeast(4) },
-  { name: 'I4 code exchange, three tokens', operation: codeExchange, expect: ID_TOKEN, target: ratioAtLeast(3) },
+  { name: 'I2 refresh rotation', ...OPERATIONS.refresh, target: ratioAtLeast(4) },
+  { name: 'I4 code exchange, three tokens', ...OPERATIONS.code, target: ratioAtLeast(3) },
   {
     name: 'I4 introspection of a refresh token',
-    operation: introspection('refresh', APP_CLIENT),
-    expect: ACTIVE,
+    ...OPERATIONS.introspect,
     target: ratioAtLeast(4.5),
   },
   {
     name: 'I4 introspection by an API',
-    operation: introspection('opaque', API_CLIENT),
-    expect: ACTIVE,
+    ...OPERATIONS['introspect-api'],
     target: ratioAtLeast(4.5),
     note: 'of an API key at ours, of an opaque access token at theirs: both are looked up',
   },
-  { name: 'I4 revocation of a grant', operation: revocation, expect: '', target: ratioAtLeast(3.5) },
+  { name: 'I4 revocation of a grant', ...OPERATIONS.revoke, target: ratioAtLeast(3.5) },
 ]
 
 async function startField(scratch: string, postgres: TestPostgres | undefined): Promise<Field> {

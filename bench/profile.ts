@@ -10,29 +10,10 @@ import { startPostgres } from '@signet/testkit/postgres.ts'
 import type { Contestant, Turn } from './http/contest.ts'
 import { startOurs, startPeer } from './http/contestants.ts'
 import { startLoadGenerator } from './http/load.ts'
-import {
-  ACTIVE,
-  clientCredentials,
-  codeExchange,
-  ID_TOKEN,
-  introspection,
-  type Operation,
-  refresh,
-  revocation,
-  TOKENS,
-} from './http/operations.ts'
+import { type Asked, OPERATIONS } from './http/operations.ts'
 import type { Profile } from './http/profiler.ts'
-import { API_CLIENT, APP_CLIENT } from './http/server.ts'
 import { interleave, quantile } from './rounds.ts'
 
-const OPERATIONS: Readonly<Record<string, readonly [Operation, expect: string]>> = {
-  issue: [clientCredentials, TOKENS],
-  refresh: [refresh, TOKENS],
-  code: [codeExchange, ID_TOKEN],
-  introspect: [introspection('refresh', APP_CLIENT), ACTIVE],
-  'introspect-api': [introspection('opaque', API_CLIENT), ACTIVE],
-  revoke: [revocation, ''],
-}
 const TURN_MS = 250
 const WARM_UP_MS = 2000
 const SHOWN = 40
@@ -58,9 +39,9 @@ async function main(): Promise<void> {
       profile: { type: 'boolean', default: false },
     },
   })
-  const named = OPERATIONS[positionals[0] ?? '']
+  const named = (OPERATIONS as Readonly<Record<string, Asked>>)[positionals[0] ?? '']
   if (named === undefined) throw new Error(`name one of: ${Object.keys(OPERATIONS).join(', ')}`)
-  const [operation, expect] = named
+  const { operation, expect } = named
   process.env.NODE_ENV = 'production'
   const scratch = mkdtempSync(join(tmpdir(), 'signet-profile-'))
   const postgres = values.on.some((name) => name.includes('postgres')) ? await startPostgres() : undefined

@@ -1,18 +1,23 @@
 /** What is asked of an authorization server, ours or the peer's, in the same bytes. */
 import { type Contest, type Contestant, refreshTurns, stockTurns, type Turn, turn } from './contest.ts'
 import { basic, formHead, formPost } from './request.ts'
-import { APP_CLIENT, CODE_VERIFIER, REDIRECT_URI, RESOURCE, SERVICE_CLIENT } from './server.ts'
+import { API_CLIENT, APP_CLIENT, CODE_VERIFIER, REDIRECT_URI, RESOURCE, SERVICE_CLIENT } from './server.ts'
 
 /** A contestant's way to spend its turns on one kind of request. */
 export type Operation = (contest: Contest, contestant: Contestant) => (milliseconds: number) => Promise<Turn>
 
-/** What every answer must contain. */
+export interface Asked {
+  readonly operation: Operation
+  /** What every answer must contain. */
+  readonly expect: string
+}
+
 export const TOKENS = '"access_token"'
 /** Of the answer to a code of a sign-in by OpenID Connect: that all three are there. */
-export const ID_TOKEN = '"id_token"'
-export const ACTIVE = '"active":true'
+const ID_TOKEN = '"id_token"'
+const ACTIVE = '"active":true'
 
-export const clientCredentials: Operation = (contest, contestant) => {
+const clientCredentials: Operation = (contest, contestant) => {
   const request = post(contestant, 'token', SERVICE_CLIENT, {
     grant_type: 'client_credentials',
     scope: 'orders:read',
@@ -28,7 +33,7 @@ export const refresh: Operation = (contest, contestant) => {
 }
 
 /** A thousand different tokens, over and over. */
-export const introspection =
+const introspection =
   (kind: 'refresh' | 'opaque', caller: { id: string; secret: string }): Operation =>
   (contest, contestant) => {
     let requests: readonly string[] = []
@@ -41,12 +46,12 @@ export const introspection =
     }
   }
 
-export const revocation: Operation = (contest, contestant) =>
+const revocation: Operation = (contest, contestant) =>
   stockTurns(contest, contestant, 'refresh', (token) =>
     post(contestant, 'revoke', APP_CLIENT, { token, token_type_hint: 'refresh_token' }),
   )
 
-export const codeExchange: Operation = (contest, contestant) =>
+const codeExchange: Operation = (contest, contestant) =>
   stockTurns(contest, contestant, 'code', (code) =>
     post(contestant, 'token', APP_CLIENT, {
       grant_type: 'authorization_code',
@@ -55,6 +60,15 @@ export const codeExchange: Operation = (contest, contestant) =>
       code_verifier: CODE_VERIFIER,
     }),
   )
+
+export const OPERATIONS = {
+  issue: { operation: clientCredentials, expect: TOKENS },
+  refresh: { operation: refresh, expect: TOKENS },
+  code: { operation: codeExchange, expect: ID_TOKEN },
+  introspect: { operation: introspection('refresh', APP_CLIENT), expect: ACTIVE },
+  'introspect-api': { operation: introspection('opaque', API_CLIENT), expect: ACTIVE },
+  revoke: { operation: revocation, expect: '' },
+} as const satisfies Record<string, Asked>
 
 function post(
   { description }: Contestant,
