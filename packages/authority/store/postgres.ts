@@ -60,7 +60,7 @@ export async function openPostgresStore(options: PostgresOptions): Promise<Store
   const store = new PostgresStore(options)
   try {
     await store.begin()
-    return store
+    return Object.assign(store, store.lookups)
   } catch (cause) {
     await store.close()
     throw cause
@@ -83,24 +83,9 @@ export async function timelineOf(url: string, pooled: boolean): Promise<string |
   }
 }
 
-class PostgresStore implements Store {
+class PostgresStore implements Omit<Store, keyof Lookups> {
   readonly engine = 'postgres'
-  readonly clients: Lookups['clients']
-  readonly resources: Lookups['resources']
-  readonly subjects: Lookups['subjects']
-  readonly sessions: Lookups['sessions']
-  readonly devices: Lookups['devices']
-  readonly families: Lookups['families']
-  readonly codes: Lookups['codes']
-  readonly consents: Lookups['consents']
-  readonly apiKeys: Lookups['apiKeys']
-  readonly interactions: Lookups['interactions']
-  readonly keys: Lookups['keys']
-  readonly peers: Lookups['peers']
-  readonly revocations: Lookups['revocations']
-  readonly batches: Lookups['batches']
-  readonly audit: Lookups['audit']
-  readonly meta: Lookups['meta']
+  readonly lookups: Lookups
   readonly fleet: Fleet
 
   readonly #surroundings: Surroundings
@@ -137,25 +122,9 @@ class PostgresStore implements Store {
     this.#slow = new Line(target, { ...reading, statementMs: LONG_STATEMENT_MS })
     this.#readers = Array.from({ length: Math.max(1, poolSize - LANES - 2) }, () => new Line(target, reading))
     this.#reads = readsOn(this.#readers)
-    const lookups = createLookups(this.#reads, this.#slowReads(), this.#shared, (nowAt) =>
+    this.lookups = createLookups(this.#reads, this.#slowReads(), this.#shared, (nowAt) =>
       this.#inSlowTurn(() => this.#snapshot(nowAt)),
     )
-    this.clients = lookups.clients
-    this.resources = lookups.resources
-    this.subjects = lookups.subjects
-    this.sessions = lookups.sessions
-    this.devices = lookups.devices
-    this.families = lookups.families
-    this.codes = lookups.codes
-    this.consents = lookups.consents
-    this.apiKeys = lookups.apiKeys
-    this.interactions = lookups.interactions
-    this.keys = lookups.keys
-    this.peers = lookups.peers
-    this.revocations = lookups.revocations
-    this.batches = lookups.batches
-    this.audit = lookups.audit
-    this.meta = lookups.meta
     this.fleet = openFleet(this.#reads, (run) => this.#inBackground((_, work) => run(work)))
   }
 
@@ -170,7 +139,7 @@ class PostgresStore implements Store {
     }
     await this.#inOneWork((_, work) => createHead(work, this.#surroundings.chance))
     if (!this.#anyTimeline) await this.#keepTimeline()
-    this.#shared.longestFamily.seconds = Number((await this.meta.get(LONGEST_FAMILY)) ?? 0)
+    this.#shared.longestFamily.seconds = Number((await this.lookups.meta.get(LONGEST_FAMILY)) ?? 0)
   }
 
   /** The timeline that a store begins on is whole. */
