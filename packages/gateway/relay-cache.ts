@@ -4,10 +4,11 @@
  * nobody else may write here. The snapshot, which may be large, has a file of its own and is written only when there is another.
  */
 import { hash } from 'node:crypto'
-import { open, readFile, rename, stat, unlink } from 'node:fs/promises'
+import { readFile, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Timers } from '@signet/kernel/surroundings.ts'
 import type { KeptFeed } from '@signet/validator/index.ts'
+import { replaceFile } from '@signet/validator/replace-file.ts'
 import type { RelayedFeed } from './relayed-feed.ts'
 
 export interface RelayCache {
@@ -82,7 +83,7 @@ export function createRelayCache(parts: {
     const kept = feed.toKeep()
     if (kept === undefined) return
     if (written?.frame !== kept.snapshot) {
-      await replaceFile(snapshotFile, kept.snapshot)
+      await replaceFile(snapshotFile, (file) => file.writeFile(kept.snapshot))
       written = { frame: kept.snapshot, digest: hash('sha256', kept.snapshot, 'base64url') }
     }
     const tail: Tail = {
@@ -95,7 +96,7 @@ export function createRelayCache(parts: {
       ...(kept.keys === undefined ? {} : { keys: kept.keys }),
       ...(kept.freshAtMs === undefined ? {} : { freshAtMs: kept.freshAtMs }),
     }
-    await replaceFile(tailFile, Buffer.from(JSON.stringify(tail)))
+    await replaceFile(tailFile, (file) => file.writeFile(JSON.stringify(tail)))
   }
 }
 
@@ -109,20 +110,4 @@ async function readOwn(path: string): Promise<Buffer | undefined> {
     if ((cause as NodeJS.ErrnoException).code === 'ENOENT') return undefined
     throw cause
   }
-}
-
-/** Written aside, synced, renamed: there is the old one or the new one, whole. */
-async function replaceFile(path: string, bytes: Uint8Array): Promise<void> {
-  const aside = `${path}.${process.pid}.tmp`
-  const file = await open(aside, 'w', 0o600)
-  try {
-    await file.writeFile(bytes)
-    await file.sync()
-  } catch (cause) {
-    await file.close()
-    await unlink(aside).catch(() => {})
-    throw cause
-  }
-  await file.close()
-  await rename(aside, path)
 }

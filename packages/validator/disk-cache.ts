@@ -6,12 +6,13 @@
  * is no protection against whoever may write to it: that is what its permissions are for.
  */
 import { createHash } from 'node:crypto'
-import { open, readFile, rename, stat, unlink } from 'node:fs/promises'
+import { readFile, stat } from 'node:fs/promises'
 import { fromBase64Url, toBase64Url } from '@signet/kernel/bytes.ts'
 import { RECORD_BYTES } from '@signet/kernel/feed.ts'
 import type { Salt } from '@signet/kernel/revocation.ts'
 import type { Position, RevocationView } from '@signet/kernel/revocation-view.ts'
 import { isRecord } from './jwk.ts'
+import { replaceFile } from './replace-file.ts'
 import { sha256 } from './surroundings.ts'
 
 export interface Kept {
@@ -77,9 +78,7 @@ export async function writeCacheFile(
         }),
   })
   const digest = createHash('sha256')
-  const aside = `${path}.${process.pid}.tmp`
-  const file = await open(aside, 'w', 0o600)
-  try {
+  await replaceFile(path, async (file) => {
     const write = async (bytes: Uint8Array): Promise<void> => {
       digest.update(bytes)
       await file.write(bytes)
@@ -90,14 +89,7 @@ export async function writeCacheFile(
     await write(Buffer.concat([Buffer.from(MAGIC), length, headerBytes]))
     if (view.position !== undefined) for (const records of view.records()) if (records.length > 0) await write(records)
     await file.write(digest.digest())
-    await file.sync()
-  } catch (cause) {
-    await file.close()
-    await unlink(aside).catch(() => {})
-    throw cause
-  }
-  await file.close()
-  await rename(aside, path)
+  })
 }
 
 /** Reads it back. Undefined when there is none; throws `CacheFileFault` when it is not to be trusted. */
