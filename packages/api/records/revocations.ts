@@ -11,7 +11,7 @@ const byId = z.strictObject({
     .regex(/^[\x21-\x7e]{1,512}$/, 'must be 1 to 512 printable characters')
     .describe('For `issuer`: the issuer URL'),
   issuer: z.url().max(512).optional().describe('Another issuer, whose tokens your validators also check'),
-  expires_at: seconds.optional().describe("When a foreign issuer's token expires"),
+  expires_at: seconds.optional().describe("When a foreign issuer's token expires; it is remembered for ten years at most"),
 })
 const byToken = z.strictObject({
   token: z.string().min(1).max(16_384).describe('The token itself: access token, refresh token or API key'),

@@ -100,7 +100,8 @@ export function exportLog(parts: ExportParts): LogExport {
       return {
         to: { epoch: head.epoch, seq: complete ? Math.max(head.seq, last) : last },
         complete,
-        gap: isSame && after.seq > 0 && after.seq < head.floor,
+        // A place that lies ahead is none we gave: what comes next would be taken for known there.
+        gap: isSame && (after.seq > head.seq || (after.seq > 0 && after.seq < head.floor)),
         entries: read.filter((entry) => entry.origin === undefined).map(writeEntry),
       }
     }
@@ -115,7 +116,11 @@ export function exportLog(parts: ExportParts): LogExport {
       if (isKnown || clock.monotonic() - before.atMs < TELL_MS) return
     }
     told.set(region, { atMs: clock.monotonic(), place: have })
-    await store.transact((tx) => tx.peers.tell(region, have))
+    await store.transact(async (tx) => {
+      const head = await tx.revocations.head()
+      // What has not been made yet, nobody has taken over; it must not be let go for that.
+      if (have.epoch !== head.epoch || have.seq <= head.seq) await tx.peers.tell(region, have)
+    })
   }
 }
 

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { newId } from '@signet/kernel/ids.ts'
 import fc from 'fast-check'
-import { guardMsOf, slackMsOf } from '../revocation/rules.ts'
+import { guardMsOf, longestDropAfter, slackMsOf } from '../revocation/rules.ts'
 import { openWorld, WHY, type World } from '../revocation/world.testkit.ts'
 import type { LogPlace } from '../store/ports/peers.ts'
 import { importPage } from './import-log.ts'
@@ -190,6 +190,17 @@ test('grants and sessions end although the entry that says so has long expired',
   await importPage('other', START, page, east)
   assert.ok(((await east.store.subjects.find(subject))?.revokedMs ?? 0) > cutoffMs)
   await two.close()
+})
+
+test('an entry is kept no longer than one can be, whatever is said of it', async () => {
+  const { west, east, close } = await twoWorlds()
+  await west.revoker.revoke({ kind: 'token', id: west.token() }, WHY)
+  const page = await pageOf(west, START, 10)
+  const entries = page.entries.map((entry) => ({ ...entry, drop_after: Number.MAX_SAFE_INTEGER }))
+  await importPage('other', START, { ...page, entries }, east)
+  const [taken] = await east.log()
+  assert.equal(taken?.dropAfter, longestDropAfter(taken?.cutoffMs ?? 0, east.settings))
+  await close()
 })
 
 test('a cutoff that lies too far ahead is not taken over, nor is anything beside it', async () => {

@@ -15,7 +15,7 @@ import { audited } from '../audit/events.ts'
 import type { PolicySettings } from '../policy/settings.ts'
 import { notePrior } from '../revocation/prior.ts'
 import { keyOf, logEntry } from '../revocation/record.ts'
-import { guardMsOf, longestTokenSeconds, MAX_AHEAD_MS, slackMsOf } from '../revocation/rules.ts'
+import { guardMsOf, longestDropAfter, longestTokenSeconds, MAX_AHEAD_MS, slackMsOf } from '../revocation/rules.ts'
 import { type KeyEnder, moveStanding, WIDE } from '../revocation/standing.ts'
 import { judgeSpan, type KnownTarget } from '../revocation/target.ts'
 import type { LogPlace } from '../store/ports/peers.ts'
@@ -87,7 +87,9 @@ async function takeOver(tx: Tx, peer: string, entry: WireEntry, parts: ImportPar
   const { salt } = await tx.revocations.head()
   const key = keyOf(parts.sha256, salt, target)
   const known = await tx.revocations.ofKey(key)
-  const span = { cutoffMs: entry.cutoff_ms, dropAfter: entry.drop_after }
+  // Bounded like our own: a snapshot has no room for more, and one such entry would be the end of all of them.
+  const dropAfter = Math.min(entry.drop_after, longestDropAfter(entry.cutoff_ms, parts.settings))
+  const span = { cutoffMs: entry.cutoff_ms, dropAfter }
   const taking = { target, entry, cutoffMs: span.cutoffMs, isCover: false, appended: false }
   // The other region renumbered its log and tells it anew: whatever began here since must not end by it.
   if (known.some((one) => isTaken(one, peer, entry))) return taking

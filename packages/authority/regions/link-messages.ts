@@ -42,7 +42,7 @@ export const logPage = z.object({
   to: place,
   /** Whether that was the head when the question was being answered. */
   complete: z.boolean(),
-  /** Entries were forgotten that had not been taken over yet. */
+  /** Entries were forgotten that had not been taken over yet, or the place asked for lies past the log. */
   gap: z.boolean(),
   /** The store's clock, and for how long the question had waited before. */
   now_ms: whole,

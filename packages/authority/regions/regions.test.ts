@@ -168,6 +168,22 @@ describe('two regions', () => {
     }
   })
 
+  test('a place beyond the head is a gap, and nothing is let go for it', async () => {
+    const two = await startTwoRegions()
+    try {
+      const token = newId<TokenId>(Date.now(), two.west.surroundings.chance)
+      await two.west.revoker.revoke({ kind: 'token', id: token }, WHY)
+      const { epoch, seq } = await two.west.store.revocations.head()
+      const beyond = { epoch, seq: seq + 1000 }
+      const page = await two.west.regions?.export.page({ region: 'east', after: beyond, have: beyond, waitMs: 0 })
+      assert.equal(page?.gap, true, 'what is made next would never be told')
+      const [east] = await two.west.store.peers.all()
+      assert.ok((east?.toldSeq ?? 0) <= seq)
+    } finally {
+      await two.close()
+    }
+  })
+
   test('only a region, in its own name, is told the log in plain words', async () => {
     const two = await startTwoRegions()
     try {

@@ -17,6 +17,13 @@ export const LONGEST_FOREIGN_TOKEN_SECONDS = 30 * 86_400
 /** Who holds a leaked signing key writes any expiry he likes, so its end is remembered for ten years. */
 export const KEY_MEMORY_SECONDS = 3653 * 86_400
 
+/** The margin of an entry: a validator may look a little later than we do, and grant a little more than we did. */
+export const marginSecondsOf = (s: RevocationSettings): number => s.leewaySeconds + Math.ceil(guardMsOf(s) / 1000)
+
+/** No entry is kept longer than one on a key, whatever is said of a token's end; epoch seconds. */
+export const longestDropAfter = (cutoffMs: number, s: RevocationSettings): number =>
+  Math.ceil(cutoffMs / 1000) + KEY_MEMORY_SECONDS + marginSecondsOf(s)
+
 /**
  * How far past the start of its commit a cutoff lies: the largest offset of a node's clock, the oldest knowledge a node
  * mints under, and what the commit itself may take (docs/architecture.md, "The guard").

@@ -53,6 +53,8 @@ it('keys and other issuers are remembered for as long as their tokens may live',
   assert.ok((judgeSpan(own('key'), facts, settings)?.dropAfter ?? 0) >= NOW / 1000 + KEY_MEMORY_SECONDS)
   const foreign = knowTarget({ kind: 'subject', id: 'jane', issuer: 'https://idp.example' }, 'revoke', ISSUER)
   assert.ok((judgeSpan(foreign, facts, settings)?.dropAfter ?? 0) >= NOW / 1000 + LONGEST_FOREIGN_TOKEN_SECONDS)
+  const ageless = knowTarget({ kind: 'token', id: 't', issuer: 'https://idp.example', expiresAt: 2 ** 40 - 1 }, 'revoke', ISSUER)
+  assert.equal(judgeSpan(ageless, facts, settings)?.dropAfter, judgeSpan(own('key'), facts, settings)?.dropAfter)
   const gone = knowTarget({ kind: 'token', id: 't', issuer: 'https://idp.example', expiresAt: 1000 }, 'revoke', ISSUER)
   assert.equal(judgeSpan(gone, facts, settings), undefined)
 })

@@ -2,7 +2,13 @@
 import { idTimeMs, isUuid, isUuidV7 } from '@signet/kernel/ids.ts'
 import { KEY_KINDS, type KeyKind } from '@signet/kernel/revocation.ts'
 import { refuse } from './refuse.ts'
-import { guardMsOf, KEY_MEMORY_SECONDS, LONGEST_FOREIGN_TOKEN_SECONDS, type RevocationSettings } from './rules.ts'
+import {
+  KEY_MEMORY_SECONDS,
+  LONGEST_FOREIGN_TOKEN_SECONDS,
+  longestDropAfter,
+  marginSecondsOf,
+  type RevocationSettings,
+} from './rules.ts'
 
 /** Something to take back, as a caller names it. */
 export interface Target {
@@ -103,9 +109,7 @@ export interface SpanFacts {
 
 /** The span of an entry made now, or undefined when every token it could match has certainly expired. */
 export function judgeSpan(target: KnownTarget, facts: SpanFacts, settings: RevocationSettings): Span | undefined {
-  // A validator may look a little later than we do, and grant a little more than we did.
-  const margin = settings.leewaySeconds + Math.ceil(guardMsOf(settings) / 1000)
-  const dropAfter = lastExpiry(target, facts) + margin
+  const dropAfter = Math.min(lastExpiry(target, facts) + marginSecondsOf(settings), longestDropAfter(facts.cutoffMs, settings))
   return dropAfter < Math.floor(facts.nowMs / 1000) ? undefined : { cutoffMs: facts.cutoffMs, dropAfter }
 }
 
