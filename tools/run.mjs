@@ -73,7 +73,7 @@ async function setUp() {
   try {
     if (isReady()) return // Someone else did it while we waited.
     // After an `npm install` by hand everything is here already, and `npm ci` would tear it down under running programs.
-    if (missingPackages().some(({ entry }) => !entry.optional)) {
+    if (missingPackages().some(({ entry }) => !entry.optional || isForHere(entry))) {
       const trouble = await install()
       if (trouble !== undefined) stop(`the packages could not be installed: ${trouble}`, release)
     }

@@ -94,6 +94,25 @@ test('a changed lockfile is installed anew, but not when everything it lists is 
     assert.equal((await npmCalls(root)).length, 2)
   }))
 
+test('an optional package for this machine is installed, and tried for once; one for another machine is not', () =>
+  withRepository(async ({ root, start }) => {
+    await start(['probe.mjs']).ended
+    const relock = (os: string) => {
+      const lock = {
+        'node_modules/a': { version: '1.0.0' },
+        'node_modules/b': { version: '1.0.0', optional: true, os: [os], cpu: [process.arch] },
+      }
+      return writeFile(join(root, 'package-lock.json'), JSON.stringify({ packages: lock }))
+    }
+    await relock('plan9')
+    assert.equal((await start(['probe.mjs']).ended).told, '')
+    assert.equal((await npmCalls(root)).length, 1)
+    await relock(process.platform)
+    assert.match((await start(['probe.mjs']).ended).told, /installing[\s\S]*could not be had[^\n]*: b\n$/)
+    assert.equal((await start(['probe.mjs']).ended).told, '')
+    assert.equal((await npmCalls(root)).length, 2)
+  }))
+
 test('settings of the caller that would leave something out do not reach npm', () =>
   withRepository(async ({ root, start }) => {
     const hostile = {
