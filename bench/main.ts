@@ -6,7 +6,7 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { parseArgs } from 'node:util'
+import { readFlags, refuseUsage } from '../tools/flags.ts'
 import { FULL, isMet, type Pace, QUICK, type Row } from './benchmark.ts'
 import { BENCHMARKS, type BenchmarkName } from './benchmarks.ts'
 import { startChild } from './child.ts'
@@ -19,30 +19,21 @@ const USAGE = `Usage: npm run bench -- [--quick] [--only NAME]…
   --quick      short rounds, for a look: about two minutes instead of ten
   --only NAME  this benchmark alone; may be given several times
 
+${Object.entries(BENCHMARKS)
+  .map(([name, { about }]) => `  ${name.padEnd(12)} ${about}`)
+  .join('\n')}
 `
 const PEERS = ['jose', 'fast-jwt', 'oidc-provider']
 
-process.exitCode = await main(process.argv.slice(2))
+process.exitCode = await main()
 
-async function main(args: readonly string[]): Promise<number> {
-  const { values } = parseArgs({
-    args: [...args],
-    options: {
-      quick: { type: 'boolean', default: false },
-      only: { type: 'string', multiple: true, default: [] },
-      help: { type: 'boolean', short: 'h', default: false },
-    },
+async function main(): Promise<number> {
+  const { values } = readFlags(USAGE, {
+    quick: { type: 'boolean', default: false },
+    only: { type: 'string', multiple: true, default: [] },
   })
   const unknown = values.only.filter((name) => !(name in BENCHMARKS))
-  if (values.help || unknown.length > 0) {
-    for (const name of unknown) console.log(`There is no benchmark "${name}".`)
-    console.log(
-      `${USAGE}${Object.entries(BENCHMARKS)
-        .map(([name, { about }]) => `  ${name.padEnd(12)} ${about}`)
-        .join('\n')}`,
-    )
-    return values.help ? 0 : 2
-  }
+  if (unknown.length > 0) refuseUsage(`There is no benchmark "${unknown.join('", "')}"`)
   const names = (Object.keys(BENCHMARKS) as BenchmarkName[]).filter((name) =>
     values.only.length === 0 ? !('apart' in BENCHMARKS[name]) : values.only.includes(name),
   )

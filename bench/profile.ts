@@ -1,12 +1,12 @@
 /**
  * One kind of request put to one or more authorization servers in turns: requests per second, time, processor time; with `--profile` the functions
- * that it goes to. `node tools/run.mjs bench/profile.ts OPERATION [--on CONTESTANT[@CHECKOUT]]… [--seconds N] [--connections N] [--profile]`
+ * that it goes to (docs/performance.md).
  */
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { parseArgs } from 'node:util'
 import { startPostgres } from '@signet/testkit/postgres.ts'
+import { readFlags, refuseUsage } from '../tools/flags.ts'
 import type { Contestant, Turn } from './http/contest.ts'
 import { startOurs, startPeer } from './http/contestants.ts'
 import { startLoadGenerator } from './http/load.ts'
@@ -27,20 +27,30 @@ const START = {
 }
 type Url = () => Promise<string>
 
+const USAGE = `Usage: node tools/run.mjs bench/profile.ts OPERATION [flags]
+
+  OPERATION         ${Object.keys(OPERATIONS).join(', ')}
+  --on WHO          ${Object.keys(START).join(', ')}; WHO@CHECKOUT takes ours from another folder; may be given several times
+  --seconds N       default 5
+  --connections N   default 32
+  --profile         the functions that the time goes to
+`
+
 await main()
 
 async function main(): Promise<void> {
-  const { values, positionals } = parseArgs({
-    allowPositionals: true,
-    options: {
+  const { values, positionals } = readFlags(
+    USAGE,
+    {
       on: { type: 'string', multiple: true, default: ['sqlite'] },
       seconds: { type: 'string', default: '5' },
       connections: { type: 'string', default: '32' },
       profile: { type: 'boolean', default: false },
     },
-  })
+    true,
+  )
   const named = (OPERATIONS as Readonly<Record<string, Asked>>)[positionals[0] ?? '']
-  if (named === undefined) throw new Error(`name one of: ${Object.keys(OPERATIONS).join(', ')}`)
+  if (named === undefined) return refuseUsage(`Name one of ${Object.keys(OPERATIONS).join(', ')}`)
   const { operation, expect } = named
   process.env.NODE_ENV = 'production'
   const scratch = mkdtempSync(join(tmpdir(), 'signet-profile-'))

@@ -2,8 +2,9 @@
  * `npm run chaos`: real processes, real databases, real faults, and an independent checker (docs/reliability.md). The exit code is 1 when a promise
  * was broken.
  */
-import { parseArgs, styleText } from 'node:util'
+import { styleText } from 'node:util'
 import { providePrograms } from '../tools/debian.ts'
+import { readFlags, refuseUsage } from '../tools/flags.ts'
 import type { Engine } from './cluster.ts'
 import { FAULTS } from './faults/faults.ts'
 import { quantile } from './figures.ts'
@@ -23,16 +24,13 @@ const USAGE = `Usage: npm run chaos -- [flags]
                              alone: every fault, then a soak of 10 minutes with the bus and 1 without, then the report
 `
 
-const { values: flags } = parseArgs({
-  options: {
-    list: { type: 'boolean', default: false },
-    fault: { type: 'string', multiple: true, default: [] },
-    store: { type: 'string' },
-    rounds: { type: 'string' },
-    soak: { type: 'string' },
-    report: { type: 'boolean', default: false },
-    help: { type: 'boolean', short: 'h', default: false },
-  },
+const { values: flags } = readFlags(USAGE, {
+  list: { type: 'boolean', default: false },
+  fault: { type: 'string', multiple: true, default: [] },
+  store: { type: 'string' },
+  rounds: { type: 'string' },
+  soak: { type: 'string' },
+  report: { type: 'boolean', default: false },
 })
 const VALIDATORS = 5
 const ROUNDS = 20
@@ -43,13 +41,12 @@ process.exitCode = await main()
 
 async function main(): Promise<number> {
   const unknown = flags.fault.filter((name) => !FAULTS.some((fault) => fault.name === name))
-  const numbers = [flags.rounds, flags.soak].filter((value) => value !== undefined).map(Number)
-  const isWrong = unknown.length > 0 || ![undefined, 'sqlite', 'postgres'].includes(flags.store) || !numbers.every((n) => n > 0)
-  if (flags.help || isWrong) {
-    for (const name of unknown) console.log(`There is no fault "${name}".`)
-    console.log(USAGE)
-    return flags.help ? 0 : 2
-  }
+  if (unknown.length > 0) refuseUsage(`There is no fault "${unknown.join('", "')}"; --list shows them`)
+  if (![undefined, 'sqlite', 'postgres'].includes(flags.store))
+    refuseUsage(`--store takes sqlite or postgres, not "${flags.store}"`)
+  for (const name of ['rounds', 'soak'] as const)
+    if (flags[name] !== undefined && !(Number(flags[name]) > 0))
+      refuseUsage(`--${name} takes a number above 0, not "${flags[name]}"`)
   const { paths } = await providePrograms(['SIGNET_NATS_SERVER', 'SIGNET_FAKETIME'])
   Object.assign(process.env, paths)
   if (flags.list) {

@@ -1,35 +1,42 @@
-/**
- * `npm run sim -- [--seed N] [--seeds M]`: simulates M worlds from seed N on, on all cores, and stops at the first that breaks a
- * promise, whose story it prints. `--lines` says how much of it, `--story` prints it anyway, `--keep` goes on after a failure,
- * `--jobs` says how many worlds at once. `--mutant` puts a defect in, by a part of its name (mutants.ts); `--faults a,b` allows only
- * faults with these words in theirs. The same seed is the same world.
- */
+/** `npm run sim`: simulated worlds, one for each seed. The same seed is the same world (docs/simulation.md). */
 import { availableParallelism } from 'node:os'
-import { parseArgs } from 'node:util'
-import { mutantNamed } from './mutants.ts'
+import { readFlags, refuseUsage } from '../tools/flags.ts'
+import { MUTANTS } from './mutants.ts'
 import { simulateSeeds } from './seeds.ts'
 import type { Outcome } from './simulate.ts'
 
-const { values } = parseArgs({
-  options: {
-    seed: { type: 'string', default: '1' },
-    seeds: { type: 'string', default: '1' },
-    jobs: { type: 'string', default: String(availableParallelism()) },
-    lines: { type: 'string', default: '60' },
-    story: { type: 'boolean', default: false },
-    keep: { type: 'boolean', default: false },
-    mutant: { type: 'string' },
-    faults: { type: 'string' },
-  },
+const USAGE = `Usage: npm run sim -- [flags]
+
+Simulates worlds and stops at the first that breaks a promise, whose story it prints. The same seed is the same world.
+
+  --seed N        the first world; default 1
+  --seeds M       how many, from there on; default 1
+  --jobs N        how many at once; default one for each core
+  --story         print the story of every world
+  --lines N       how many of its last lines; default 60
+  --keep          go on after a failure
+  --faults A,B    only faults with these words in their names
+  --mutant NAME   put this defect in, by a part of its name: the promises must notice
+`
+
+const { values } = readFlags(USAGE, {
+  seed: { type: 'string', default: '1' },
+  seeds: { type: 'string', default: '1' },
+  jobs: { type: 'string', default: String(availableParallelism()) },
+  lines: { type: 'string', default: '60' },
+  story: { type: 'boolean', default: false },
+  keep: { type: 'boolean', default: false },
+  mutant: { type: 'string' },
+  faults: { type: 'string' },
 })
 
-const [first, count, jobs, lines] = [values.seed, values.seeds, values.jobs, values.lines].map(wholeNumber) as [
+const [first, count, jobs, lines] = (['seed', 'seeds', 'jobs', 'lines'] as const).map(wholeNumber) as [
   number,
   number,
   number,
   number,
 ]
-const mutant = values.mutant === undefined ? undefined : mutantNamed(values.mutant).name
+const mutant = values.mutant === undefined ? undefined : mutantNamed(values.mutant)
 const began = performance.now()
 let failures = 0
 let toldAt = began
@@ -39,6 +46,11 @@ const task = { lines, ...(mutant && { mutant }), ...(values.faults !== undefined
 const done = await simulateSeeds({ first, count, jobs, task, each: tell })
 console.log(`${done} seeds, ${failures} broke a promise, ${((performance.now() - began) / 1000).toFixed(1)} s`)
 process.exitCode = failures > 0 ? 1 : 0
+
+function mutantNamed(part: string): string {
+  const mutant = MUTANTS.find(({ name }) => name.includes(part))
+  return mutant?.name ?? refuseUsage(`no mutant is called "${part}"; there are: ${MUTANTS.map(({ name }) => name).join(', ')}`)
+}
 
 /** Whether to go on. */
 function tell(outcome: Outcome): boolean {
@@ -61,7 +73,8 @@ function tell(outcome: Outcome): boolean {
   return violations.length === 0 || values.keep
 }
 
-function wholeNumber(text: string): number {
-  if (!/^[1-9]\d{0,8}$/.test(text)) throw new Error(`"${text}" is not a whole number above 0`)
+function wholeNumber(flag: 'seed' | 'seeds' | 'jobs' | 'lines'): number {
+  const text = values[flag]
+  if (!/^[1-9]\d{0,8}$/.test(text)) refuseUsage(`--${flag} takes a whole number above 0, not "${text}"`)
   return Number(text)
 }

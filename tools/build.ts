@@ -6,6 +6,7 @@
 import { copyFileSync, globSync, mkdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { stripTypeScriptTypes } from 'node:module'
 import { dirname, join, relative, resolve } from 'node:path'
+import { readFlags } from './flags.ts'
 
 const root = join(import.meta.dirname, '..')
 /** What only tests are made of. */
@@ -47,6 +48,11 @@ function writePackage(out: string, file: string): void {
 }
 
 if (import.meta.main) {
-  const out = resolve(process.argv[2] ?? join(root, 'dist'))
+  const { positionals } = readFlags(
+    'Usage: npm run build [-- FOLDER]\n\nPlain JavaScript in dist/, or in FOLDER, which is emptied first.',
+    {},
+    true,
+  )
+  const out = resolve(positionals[0] ?? join(root, 'dist'))
   console.log(`${build(out)} files in ${out}`)
 }

@@ -5,6 +5,7 @@
 import { execFile, spawnSync } from 'node:child_process'
 import { join } from 'node:path'
 import { styleText } from 'node:util'
+import { readFlags } from './flags.ts'
 import { brokenLinks } from './links.ts'
 import { lockfileProblems } from './lockfile.ts'
 
@@ -13,6 +14,11 @@ interface Check {
   /** What is wrong, as text for people; empty when nothing is. */
   run(): Promise<string>
 }
+
+const USAGE = `Usage: npm run check [-- --all]
+
+Format, lint, import arrows, types, leftovers, lockfile and links. With --all, then the tests.
+`
 
 const CHECKS: readonly Check[] = [
   {
@@ -27,11 +33,12 @@ const CHECKS: readonly Check[] = [
 ]
 
 process.chdir(join(import.meta.dirname, '..'))
-process.exitCode = await main(process.argv.slice(2))
+process.exitCode = await main()
 
-async function main(args: readonly string[]): Promise<number> {
+async function main(): Promise<number> {
+  const { values } = readFlags(USAGE, { all: { type: 'boolean', default: false } })
   const results = await Promise.all(CHECKS.map(tell))
-  if (args.includes('--all')) results.push(spawnSync(process.execPath, ['tools/test.ts'], { stdio: 'inherit' }).status === 0)
+  if (values.all) results.push(spawnSync(process.execPath, ['tools/test.ts'], { stdio: 'inherit' }).status === 0)
   const bad = results.filter((ok) => !ok).length
   console.log(bad === 0 ? `${results.length} checks, nothing to mend` : `${bad} of ${results.length} checks found something`)
   return bad === 0 ? 0 : 1

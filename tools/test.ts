@@ -8,6 +8,7 @@ import { availableParallelism, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { styleText } from 'node:util'
 import { providePrograms } from './debian.ts'
+import { readFlags, refuseUsage } from './flags.ts'
 import { type FileResult, killRunningTests, runTestFile, type TestResult } from './test-file.ts'
 
 const PATTERNS = [
@@ -19,6 +20,11 @@ const PATTERNS = [
   'sim/**/*.test.ts',
   'chaos/**/*.test.ts',
 ]
+const USAGE = `Usage: npm test [-- part-of-a-path …]
+
+Runs every test file, or those whose path has one of these texts in it: npm test -- store/sqlite e2e/
+SIGNET_TEST_JOBS says how many files at once; default one for each core, and fewer for those that start many processes.
+`
 const SECONDS = { light: 300, heavy: 600 }
 
 process.chdir(join(import.meta.dirname, '..'))
@@ -28,14 +34,12 @@ for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
     process.exit(signal === 'SIGINT' ? 130 : 143)
   })
 }
-process.exitCode = await main(process.argv.slice(2))
+process.exitCode = await main()
 
-async function main(filters: readonly string[]): Promise<number> {
-  if (filters.some((filter) => filter.startsWith('-'))) {
-    console.log('Usage: npm test [-- part-of-a-file-name …]')
-    return 2
-  }
+async function main(): Promise<number> {
+  const { positionals: filters } = readFlags(USAGE, {}, true)
   const files = findTestFiles(filters)
+  if (files.length === 0) refuseUsage(`no test file has ${filters.map((filter) => `"${filter}"`).join(' or ')} in its path`)
   const env = await environment(files)
   const scratch = await mkdtemp(join(tmpdir(), 'signet-test-'))
   const began = performance.now()

@@ -19,14 +19,7 @@ const USAGE = `Usage: npm start [-- flags]
   --port N          the authority's port; default 4800. The sample service takes the next one
 `
 
-const { values: flags } = parseArgs({
-  options: {
-    check: { type: 'boolean', default: false },
-    state: { type: 'string' },
-    port: { type: 'string' },
-    help: { type: 'boolean', short: 'h' },
-  },
-})
+const flags = readFlags()
 if (flags.help) {
   process.stdout.write(USAGE)
   process.exit(0)
@@ -104,4 +97,22 @@ function asked(): Promise<void> {
   return new Promise((done) => {
     for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => done())
   })
+}
+
+function readFlags() {
+  const options = {
+    check: { type: 'boolean', default: false },
+    state: { type: 'string' },
+    port: { type: 'string' },
+    help: { type: 'boolean', short: 'h' },
+  } as const
+  try {
+    const { values } = parseArgs({ options })
+    if (values.port !== undefined && !/^\d{1,5}$/.test(values.port))
+      throw new Error(`--port takes a number, not "${values.port}"`)
+    return values
+  } catch (error) {
+    console.error(`${(error as Error).message.split('. ')[0]}. --help shows how it is used.`)
+    process.exit(2)
+  }
 }
