@@ -2,23 +2,9 @@
 import { hash, randomFillSync } from 'node:crypto'
 import type { Sha256, Surroundings } from '@signet/kernel/surroundings.ts'
 
-export const sha256: Sha256 = (data) => hash('sha256', data, 'buffer')
+export { createFile, isPrivate } from '@signet/validator/private-file.ts'
 
-/**
- * Whether a file is its owner's alone. A secret that an orchestrator mounts is too: it belongs to root, and to root's group (a systemd
- * credential) or to a group made for those who may read it, which this process is in (Kubernetes' `fsGroup`).
- */
-export function isPrivate(
-  { mode, uid, gid }: { readonly mode: number; readonly uid: number; readonly gid: number },
-  self: { readonly uid: number; readonly groups: readonly number[] } = {
-    uid: process.getuid?.() ?? 0,
-    groups: process.getgroups?.() ?? [],
-  },
-): boolean {
-  if (process.platform === 'win32' || (mode & 0o077) === 0) return true
-  const isMounted = uid === 0 && self.uid !== 0 && (mode & 0o037) === 0
-  return isMounted && (gid === 0 || self.groups.includes(gid))
-}
+export const sha256: Sha256 = (data) => hash('sha256', data, 'buffer')
 
 export function realSurroundings(): Surroundings {
   return {

@@ -15,6 +15,7 @@ import {
   splitAddress,
 } from '@signet/kernel/config-sources.ts'
 import type { PinnedKeys } from '@signet/validator/index.ts'
+import { readPrivateText } from '@signet/validator/private-file.ts'
 import { z } from 'zod'
 import type { RelayConfig } from './relay.ts'
 
@@ -77,7 +78,7 @@ function build(given: z.infer<typeof schema>, secret: string | undefined): Relay
   }
   const clientSecret =
     secret ??
-    (given.clientSecretFile === undefined ? undefined : readConfigText('clientSecretFile', given.clientSecretFile, readText))
+    (given.clientSecretFile === undefined ? undefined : readConfigText('clientSecretFile', given.clientSecretFile, readSecret))
   if ((clientId === undefined) !== (clientSecret === undefined)) {
     throw new ConfigError(['clientId and its secret go together: SIGNET_RELAY_CLIENT_SECRET, or clientSecretFile'])
   }
@@ -108,4 +109,5 @@ function readKeys(name: string, path: string): PinnedKeys {
   return value as unknown as PinnedKeys
 }
 
+const readSecret = (path: string): string => readPrivateText(path).trim()
 const readText = (path: string): string => readFileSync(path, 'utf8').trim()

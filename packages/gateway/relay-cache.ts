@@ -8,7 +8,7 @@ import { readFile, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Timers } from '@signet/kernel/surroundings.ts'
 import type { KeptFeed } from '@signet/validator/index.ts'
-import { replaceFile } from '@signet/validator/replace-file.ts'
+import { isOwnersToWrite, replaceFile } from '@signet/validator/private-file.ts'
 import type { RelayedFeed } from './relayed-feed.ts'
 
 export interface RelayCache {
@@ -103,8 +103,7 @@ export function createRelayCache(parts: {
 /** Undefined when there is no such file. */
 async function readOwn(path: string): Promise<Buffer | undefined> {
   try {
-    const { mode } = await stat(path)
-    if (process.platform !== 'win32' && (mode & 0o022) !== 0) throw new Error(`${path} is not used: others may write to it`)
+    if (!isOwnersToWrite(await stat(path))) throw new Error(`${path} is not used: others may write to it`)
     return await readFile(path)
   } catch (cause) {
     if ((cause as NodeJS.ErrnoException).code === 'ENOENT') return undefined

@@ -1,7 +1,8 @@
 /** The key with which a relay answers for its own age: made on first start, kept in its state directory, published by itself. */
 import { createPrivateKey, createPublicKey, generateKeyPairSync, sign } from 'node:crypto'
-import { readFile, writeFile } from 'node:fs/promises'
+import { stat } from 'node:fs/promises'
 import { thumbprint } from '@signet/validator/jwk.ts'
+import { createFile, readPrivateText } from '@signet/validator/private-file.ts'
 
 export interface RelayKey {
   readonly kid: string
@@ -11,21 +12,21 @@ export interface RelayKey {
   sign(typ: string, payload: object): string
 }
 
-/** Reads the key, or makes one that only the owner of the process may read. */
+/** Reads the key, or makes one that only the owner of the process may read. Throws when others may read it. */
 export async function openRelayKey(path: string): Promise<RelayKey> {
   return relayKey(await readOrMake(path))
 }
 
 async function readOrMake(path: string): Promise<Record<string, unknown>> {
-  const made = generateKeyPairSync('ec', { namedCurve: 'P-256' }).privateKey.export({ format: 'jwk' })
-  try {
-    // `wx`: of two that start at once one wins, and the other reads.
-    await writeFile(path, JSON.stringify(made), { mode: 0o600, flag: 'wx' })
-    return made as Record<string, unknown>
-  } catch (cause) {
-    if ((cause as NodeJS.ErrnoException).code !== 'EEXIST') throw cause
-    return JSON.parse(await readFile(path, 'utf8')) as Record<string, unknown>
+  const isThere = await stat(path).catch((cause: NodeJS.ErrnoException) => {
+    if (cause.code === 'ENOENT') return undefined
+    throw cause
+  })
+  if (isThere === undefined) {
+    const made = generateKeyPairSync('ec', { namedCurve: 'P-256' }).privateKey.export({ format: 'jwk' })
+    await createFile(path, (file) => file.writeFile(JSON.stringify(made)))
   }
+  return JSON.parse(readPrivateText(path)) as Record<string, unknown> // Another's, where two began at once.
 }
 
 export function relayKey(jwk: Record<string, unknown>): RelayKey {

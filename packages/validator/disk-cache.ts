@@ -12,7 +12,7 @@ import { RECORD_BYTES } from '@signet/kernel/feed.ts'
 import type { Salt } from '@signet/kernel/revocation.ts'
 import type { Position, RevocationView } from '@signet/kernel/revocation-view.ts'
 import { isRecord } from './jwk.ts'
-import { replaceFile } from './replace-file.ts'
+import { isOwnersToWrite, replaceFile } from './private-file.ts'
 import { sha256 } from './surroundings.ts'
 
 export interface Kept {
@@ -96,10 +96,7 @@ export async function writeCacheFile(
 export async function readCacheFile(path: string, issuer: string): Promise<Kept | undefined> {
   let bytes: Buffer
   try {
-    if (process.platform !== 'win32') {
-      const { mode } = await stat(path)
-      if ((mode & 0o022) !== 0) throw new CacheFileFault('others may write to it')
-    }
+    if (!isOwnersToWrite(await stat(path))) throw new CacheFileFault('others may write to it')
     bytes = await readFile(path)
   } catch (cause) {
     if (cause instanceof CacheFileFault) throw cause

@@ -3,11 +3,11 @@
  * only its owner can read or in the environment, so that a copy of the store alone signs nothing.
  */
 import { createCipheriv, createDecipheriv, createSecretKey, type KeyObject } from 'node:crypto'
-import { link, mkdir, open, unlink } from 'node:fs/promises'
+import { mkdir, open } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import { fromBase64Url, toBase64Url } from '@signet/kernel/bytes.ts'
 import type { Chance } from '@signet/kernel/surroundings.ts'
-import { isPrivate } from '../surroundings.ts'
+import { createFile, isPrivate } from '../surroundings.ts'
 
 export const MASTER_KEY_BYTES = 32
 /** Name of the environment variable, for messages and for the caller that reads it. */
@@ -33,8 +33,9 @@ export async function loadMasterKey(from: {
   if (from.file === undefined) throw new MasterKeyError(`No master key: set ${MASTER_KEY_VARIABLE} or name a file.`)
   let text = await readPrivate(from.file)
   if (text === undefined && from.create) {
-    const draft = `${from.file}.${toBase64Url(from.chance.bytes(6))}.new`
-    await createPrivate(from.file, draft, `${toBase64Url(from.chance.bytes(MASTER_KEY_BYTES))}\n`)
+    await mkdir(dirname(from.file), { recursive: true, mode: 0o700 })
+    const made = `${toBase64Url(from.chance.bytes(MASTER_KEY_BYTES))}\n`
+    await createFile(from.file, (file) => file.writeFile(made))
     text = await readPrivate(from.file)
   }
   if (text === undefined)
@@ -112,38 +113,6 @@ async function readPrivate(file: string): Promise<string | undefined> {
       }
     }
     return await handle.readFile('utf8')
-  } finally {
-    await handle.close()
-  }
-}
-
-/** Links a finished draft into place: a crash leaves no torn key, and the first of several writers wins. */
-async function createPrivate(file: string, draft: string, text: string): Promise<void> {
-  const directory = dirname(file)
-  await mkdir(directory, { recursive: true, mode: 0o700 })
-  const handle = await open(draft, 'wx', 0o600)
-  try {
-    await handle.writeFile(text)
-    await handle.sync()
-  } finally {
-    await handle.close()
-  }
-  try {
-    await link(draft, file)
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error
-  } finally {
-    await unlink(draft)
-  }
-  await syncDirectory(directory)
-}
-
-/** Makes the new name durable too: a master key that vanishes with a power cut takes every signing key with it. */
-async function syncDirectory(directory: string): Promise<void> {
-  if (process.platform === 'win32') return // Directories cannot be opened there.
-  const handle = await open(directory, 'r')
-  try {
-    await handle.sync()
   } finally {
     await handle.close()
   }
