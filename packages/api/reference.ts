@@ -6,7 +6,7 @@ export function adminReference(): string {
   const all = Object.values(endpoints) as Endpoint[]
   return `# The admin API
 
-<!-- Written by tools/reference.ts from packages/api/schema.ts. Change it there. -->
+<!-- Written by tools/reference.ts from packages/api/endpoints. Change it there. -->
 
 JSON over HTTP at the issuer, under \`${ADMIN_BASE}\`. In TypeScript use \`createAdminClient\` of \`packages/api/client.ts\`; the [command line](cli.md) is made of it.
 
