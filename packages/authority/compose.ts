@@ -6,11 +6,11 @@ import type { AddressInfo } from 'node:net'
 import type { Bus } from '@signet/bus/bus.ts'
 import { newId } from '@signet/kernel/ids.ts'
 import { epochSeconds, type Surroundings } from '@signet/kernel/surroundings.ts'
-import fastify, { type FastifyInstance } from 'fastify'
-import { makeCheckpoint } from './audit/checkpoint.ts'
+import fastify from 'fastify'
 import { carryFeed } from './carry-feed.ts'
 import { createKnownClients } from './clients/authenticate-client.ts'
 import { useUp } from './clients/single-use.ts'
+import { closeInTime, createClosing, drained } from './closing.ts'
 import type { Config } from './config.ts'
 import { firstStart } from './first-start.ts'
 import { isHere } from './grants/home.ts'
@@ -46,13 +46,15 @@ import { openRegistry } from './revocation/registry.ts'
 import { openRetirement } from './revocation/retire.ts'
 import { createRevoker, type Revoker } from './revocation/revoke.ts'
 import { createTriggers } from './revocation/triggers.ts'
+import { sharedBudgets } from './shared-budgets.ts'
 import type { Store } from './store/store.ts'
 import { sha256 } from './surroundings.ts'
-import { startTasks, type Task } from './tasks.ts'
+import { startTasks } from './tasks.ts'
 import type { Log } from './telemetry/log.ts'
 import { createMetrics } from './telemetry/metrics.ts'
 import { signJwt } from './tokens/jwt.ts'
 import { createMint } from './tokens/mint.ts'
+import { upkeep } from './upkeep.ts'
 import { VERSION } from './version.ts'
 
 export interface Authority {
@@ -106,7 +108,7 @@ export async function composeAuthority(config: Config, outside: Outside): Promis
     })
     closing.add(() => node.close())
 
-    const tasks = startTasks(ownTasks({ store, keys: node.keys, issuer, surroundings }), { clock, timers, log })
+    const tasks = startTasks(upkeep({ store, keys: node.keys, issuer, surroundings }), { clock, timers, log })
     closing.add(() => tasks.close())
     const setupLink = await firstStart({ store, issuer, stateDirectory, surroundings, sha256 })
     if (config.operations !== undefined) {
@@ -346,101 +348,12 @@ export async function assemble(foundation: Foundation) {
   }
 }
 
-/** Budgets that all nodes share; a store that only one node can open needs none. */
-function sharedBudgets(store: Store) {
-  if (store.engine === 'sqlite') return undefined
-  return (name: string, { perSecond, burst }: { perSecond: number; burst: number }) => {
-    const limit = { intervalMs: 1000 / perSecond, burst }
-    return (asker: string, count: number) => {
-      const key = sha256(`signet/rate/${name}\u0000${asker}`)
-      return store.transact(async (tx) => {
-        let granted = 0
-        // As many as there are, found by halves.
-        for (let some = count; some >= 1; some = Math.min(count - granted, some >> 1)) {
-          const { allowed } = await tx.throttle.take(key, { ...limit, count: some })
-          if (allowed) granted += some
-          if (granted === count) return { granted, retryAfterMs: 0 }
-        }
-        const { allowed, retryAfterMs } = await tx.throttle.take(key, limit)
-        return allowed ? { granted: granted + 1, retryAfterMs: 0 } : { granted, retryAfterMs }
-      })
-    }
-  }
-}
-
 const activeSince = (keys: KeyRing): number | undefined =>
   keys.records().find(({ purpose, state }) => purpose === 'token' && state === 'active')?.activeAt
-
-/** A request has so long to end when the node stops; then its connection is cut. */
-const LAST_REQUEST_MS = 10_000
-
-async function closeInTime(app: FastifyInstance, timers: Surroundings['timers']): Promise<void> {
-  const late = timers.after(LAST_REQUEST_MS, () => app.server.closeAllConnections())
-  await app.close()
-  late.cancel()
-}
-
-async function drained(milliseconds: number, timers: Surroundings['timers'], now?: AbortSignal): Promise<void> {
-  if (milliseconds === 0 || now?.aborted === true) return
-  await new Promise<void>((resolve) => {
-    const timer = timers.after(milliseconds, resolve)
-    now?.addEventListener('abort', () => {
-      timer.cancel()
-      resolve()
-    })
-  })
-}
-
-/** What was opened, closed the other way round. */
-function createClosing() {
-  const closers: (() => unknown)[] = []
-  const closing = {
-    begun: false,
-    add: (close: () => unknown) => void closers.push(close),
-    async run(): Promise<void> {
-      closing.begun = true
-      for (let close = closers.pop(); close !== undefined; close = closers.pop()) await close()
-    },
-  }
-  return closing
-}
 
 /** Taken out, so that whoever looks at this process's environment later does not find it, nor do its children. */
 export function takeMasterKeyVariable(): string | undefined {
   const { SIGNET_MASTER_KEY } = process.env
   delete process.env.SIGNET_MASTER_KEY
   return SIGNET_MASTER_KEY
-}
-
-const KEY_TICK_MS = 10_000
-const PURGE_MS = 30_000
-/** Rows per table in one piece of purging: a few milliseconds. */
-const PURGE_ROWS = 500
-const CHECKPOINT_MS = 3_600_000
-
-function ownTasks(parts: { store: Store; keys: KeyRing; issuer: string; surroundings: Surroundings }): readonly Task[] {
-  const { store, keys, issuer, surroundings } = parts
-  return [
-    {
-      name: 'keys',
-      everyMs: KEY_TICK_MS,
-      async run() {
-        await keys.tick()
-        return false
-      },
-    },
-    {
-      name: 'purge',
-      everyMs: PURGE_MS,
-      run: async () => (await store.purge(await store.now(), PURGE_ROWS)).more,
-    },
-    {
-      name: 'checkpoint',
-      everyMs: CHECKPOINT_MS,
-      async run() {
-        await makeCheckpoint({ store, keys, issuer, chance: surroundings.chance })
-        return false
-      },
-    },
-  ]
 }

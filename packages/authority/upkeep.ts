@@ -1,0 +1,39 @@
+/** What a node does by itself, over and over (tasks.ts): keys, purging, checkpoints of the audit record. */
+import type { Surroundings } from '@signet/kernel/surroundings.ts'
+import { makeCheckpoint } from './audit/checkpoint.ts'
+import type { KeyRing } from './keys/key-ring.ts'
+import type { Store } from './store/store.ts'
+import type { Task } from './tasks.ts'
+
+const KEY_TICK_MS = 10_000
+const PURGE_MS = 30_000
+/** Rows per table in one piece of purging: a few milliseconds. */
+const PURGE_ROWS = 500
+const CHECKPOINT_MS = 3_600_000
+
+export function upkeep(parts: { store: Store; keys: KeyRing; issuer: string; surroundings: Surroundings }): readonly Task[] {
+  const { store, keys, issuer, surroundings } = parts
+  return [
+    {
+      name: 'keys',
+      everyMs: KEY_TICK_MS,
+      async run() {
+        await keys.tick()
+        return false
+      },
+    },
+    {
+      name: 'purge',
+      everyMs: PURGE_MS,
+      run: async () => (await store.purge(await store.now(), PURGE_ROWS)).more,
+    },
+    {
+      name: 'checkpoint',
+      everyMs: CHECKPOINT_MS,
+      async run() {
+        await makeCheckpoint({ store, keys, issuer, chance: surroundings.chance })
+        return false
+      },
+    },
+  ]
+}
