@@ -32,6 +32,10 @@ export const BENCHMARKS = {
     about: 'revocations on one node to validators at another: NATS against NOTIFY between nodes, and against SSE to validators',
     load: () => import('./nats.ts'),
   },
+  regions: {
+    about: 'from the acknowledgment of a revocation to its refusal: in the region that was asked, and in another',
+    load: () => import('./regions.ts'),
+  },
   feed: {
     about: 'the feed at scale: a million entries at once, two hundred readers against TCP, a thousand readers',
     load: () => import('./feed.ts'),

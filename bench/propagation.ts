@@ -6,7 +6,7 @@ import { once } from 'node:events'
 import { connect } from 'node:net'
 import { fileURLToPath } from 'node:url'
 import { type AdminClient, createAdminClient } from '@signet/api/client.ts'
-import { KEY_KINDS, type KeyKind } from '@signet/kernel/revocation.ts'
+import { KEY_KINDS } from '@signet/kernel/revocation.ts'
 import { delays, SETTLE_MS } from './arrivals.ts'
 import { type Benchmark, oursAtMost, type Pace, type Row, ratioAtMost } from './benchmark.ts'
 import { type Answers, type Child, startChild } from './child.ts'
@@ -14,6 +14,7 @@ import { accessTokens, idOf } from './ours/access-tokens.ts'
 import type { AuthorityAnswers } from './ours/authority.ts'
 import { steadily } from './pace.ts'
 import type { ReadersAnswers } from './readers-process.ts'
+import { allRefusals, delaysSince, revoke, revokeSteadily } from './refusals.ts'
 import { comparison, interleave, median, quantile } from './rounds.ts'
 import { sharedMs } from './shared-clock.ts'
 import type { ValidatorsAnswers } from './validators-process.ts'
@@ -26,9 +27,6 @@ const PER_SECOND = 200
 const CROWD = { processes: 2, each: 100, perSecond: 10 }
 /** And so many readers can be served at full pace, if most of them are on machines of their own, that is: only read. */
 const AUDIENCE = { readers: 180, validators: 20 }
-/** A revocation that takes longer than this to arrive has got lost, and the run fails. */
-const LOST_MS = 15_000
-
 export const benchmark: Benchmark = async ({ pace, scratch }) => {
   const authority = await startChild<AuthorityAnswers>(file('ours/authority.ts'), ['sqlite', scratch])
   const admin = createAdminClient({ credentials: await authority.ask('credentials') })
@@ -101,12 +99,8 @@ async function paced(audience: Audience, authority: Authority, admin: AdminClien
   for (let round = 0; round < pace.rounds; round++) {
     const tokens = await accessTokens(authority, Math.ceil((perSecond * pace.turnMs) / 1000))
     await Promise.all(validators.map((child) => child.ask('watch', tokens)))
-    const acknowledged = await steadily(perSecond, tokens.length, async (index) => {
-      await revoke(admin, 'token', idOf(tokens[index] as string, 'token'))
-      return sharedMs()
-    })
-    const refused = await allRefusals(validators, tokens.length, each)
-    const delays = refused.flatMap((moments, token) => moments.map((moment) => moment - (acknowledged[token] as number)))
+    const acknowledged = (await revokeSteadily(admin, tokens, perSecond)).map(({ acknowledgedMs }) => acknowledgedMs)
+    const delays = delaysSince(acknowledged, await allRefusals(validators, tokens.length, each))
     p50.push(quantile(delays, 0.5))
     p99.push(quantile(delays, 0.99))
   }
@@ -118,30 +112,6 @@ async function paced(audience: Audience, authority: Authority, admin: AdminClien
     ...(bounds && { target: oursAtMost(bounds[figure]) }),
   })
   return [{ ...row('p50', p50), ...(note !== undefined && { note }) }, row('p99', p99)]
-}
-
-/** The cutoff, epoch milliseconds. */
-async function revoke(admin: AdminClient, kind: KeyKind, id: string): Promise<number> {
-  // The widest scope, since keys and the issuer need it.
-  const receipt = await admin.call('revoke', { body: { target: { kind, id }, reason: 'measured' }, scope: 'signet:admin' })
-  if (receipt.already) throw new Error(`the ${kind} had been revoked before`)
-  return receipt.cutoff_ms
-}
-
-async function allRefusals(
-  children: readonly Validators[],
-  tokens: number,
-  each: number,
-): Promise<readonly (readonly number[])[]> {
-  const until = sharedMs() + LOST_MS
-  for (;;) {
-    const found = await Promise.all(children.map((child) => child.ask('refusals')))
-    const byToken = Array.from({ length: tokens }, (_, token) => found.flatMap((refusals) => refusals[token] ?? []))
-    const missing = tokens * each * children.length - byToken.flat().length
-    if (missing === 0) return byToken
-    if (sharedMs() > until) throw new Error(`${missing} refusals did not come within ${LOST_MS / 1000} s`)
-    await new Promise((resolve) => setTimeout(resolve, 50))
-  }
 }
 
 /** One token at a time, each felled by another of its keys. Issuer and signing key come last: they take everything with them. */

@@ -5,8 +5,13 @@ import { RESOURCE } from './http/server.ts'
 import { sharedMs } from './shared-clock.ts'
 
 export type ValidatorsAnswers = {
-  /** Starts the validators and waits until each is fresh. */
-  start(question: { readonly issuer: string; readonly count: number; readonly nats?: string }): Promise<void>
+  /** Starts the validators and waits until each is fresh. `at`: the origin that the issuer's name leads to from here. */
+  start(question: {
+    readonly issuer: string
+    readonly count: number
+    readonly nats?: string
+    readonly at?: string
+  }): Promise<void>
   /** By what way the feed comes to the first validator. */
   source(): 'sse' | 'nats' | 'process' | undefined
   /** Has every validator accept each token and watch it, as an application does that holds a connection for it. */
@@ -27,9 +32,10 @@ let refusals: number[][] = []
 let applied: [seq: number, atMs: number][] = []
 
 serveParent({
-  async start({ issuer, count, nats }) {
+  async start({ issuer, count, nats, at }) {
     const feed = nats === undefined ? {} : { feed: { nats: { servers: nats } } }
-    validators = Array.from({ length: count }, () => createValidator({ issuer, audience: RESOURCE, ...feed }))
+    const way = at === undefined ? {} : { fetch: leadingTo(issuer, at) }
+    validators = Array.from({ length: count }, () => createValidator({ issuer, audience: RESOURCE, ...feed, ...way }))
     await Promise.all(validators.map((validator) => validator.ready({ timeoutMs: 60_000 })))
     validators[0]?.events.on('revoked', ({ seq }) => applied.push([seq, sharedMs()]))
   },
@@ -68,3 +74,8 @@ serveParent({
 } satisfies ValidatorsAnswers)
 
 const LOOK_MS = 20
+
+const leadingTo =
+  (issuer: string, at: string): typeof fetch =>
+  (input, init) =>
+    fetch(String(input).replace(issuer, at), init)

@@ -11,12 +11,13 @@ import type { Config } from '@signet/authority/config.ts'
 import { defaultSettings } from '@signet/authority/policy/settings.ts'
 import { realSurroundings } from '@signet/authority/surroundings.ts'
 import { createLog } from '@signet/authority/telemetry/log.ts'
+import { Secret } from '@signet/kernel/secret.ts'
 import { freePort } from '@signet/testkit/free-port.ts'
 import { processorTime, serveParent } from '../child.ts'
 import { createProfiler } from '../http/profiler.ts'
 import type { ServerAnswers } from '../http/server.ts'
 import { type Burst, type BurstQuestion, createBurst } from './burst.ts'
-import { registerClients } from './clients.ts'
+import { REGION_CLIENT, registerClients } from './clients.ts'
 import { createFill } from './fill.ts'
 import { createStock } from './stock.ts'
 
@@ -37,13 +38,15 @@ export type AuthorityAnswers = ServerAnswers & {
 export interface Cluster {
   readonly nats?: string
   readonly first?: { readonly issuer: string; readonly state: string }
+  /** It is a region of its own: where it listens, and at which ports the others do, by name. */
+  readonly region?: { readonly name: string; readonly port: number; readonly peers: Readonly<Record<string, number>> }
 }
 
 const [database, scratch, cluster = '{}'] = process.argv.slice(2) as [string, string, string?]
-const { nats, first } = JSON.parse(cluster) as Cluster
+const { nats, first, region } = JSON.parse(cluster) as Cluster
 const UNLIMITED = { perSecond: 1e9, burst: 1e9 }
 const state = mkdtempSync(join(scratch, 'state-'))
-const port = await freePort()
+const port = region?.port ?? (await freePort())
 const config: Config = {
   issuer: first?.issuer ?? `http://localhost:${port}`,
   host: 'localhost',
@@ -65,6 +68,16 @@ const config: Config = {
   trustedProxies: 0,
   fleetMemorySeconds: 3600,
   drainSeconds: 0,
+  region: region && {
+    name: region.name,
+    peers: Object.entries(region.peers).map(([name, at]) => ({
+      name,
+      url: `http://localhost:${at}`,
+      clientId: REGION_CLIENT.id,
+      clientSecret: new Secret(REGION_CLIENT.secret),
+    })),
+    insecureIgnorePeerStaleness: false,
+  },
   logLevel: 'error',
   settings: {
     ...defaultSettings,
@@ -78,7 +91,7 @@ const config: Config = {
 }
 const surroundings = realSurroundings()
 const authority = await composeAuthority(config, { surroundings, log: createLog(config.logLevel) })
-if (first === undefined) await registerClients(authority.store)
+if (first === undefined || region !== undefined) await registerClients(authority.store, config.issuer)
 const stock = createStock(authority, config.settings, surroundings)
 
 serveParent({

@@ -5,7 +5,10 @@ import { sha256 } from '@signet/authority/surroundings.ts'
 import type { ClientId } from '@signet/kernel/ids.ts'
 import { API_CLIENT, APP_CLIENT, REDIRECT_URI, RESOURCE, RESOURCE_SCOPES, SERVICE_CLIENT } from '../http/server.ts'
 
-export async function registerClients(store: Store): Promise<void> {
+/** What regions follow each other as. */
+export const REGION_CLIENT = { id: 'bench-region', secret: 'a-secret-that-only-serves-measurements-0004' }
+
+export async function registerClients(store: Store, issuer: string): Promise<void> {
   const createdAt = Math.floor(Date.now() / 1000)
   const scopes = RESOURCE_SCOPES.map((name) => ({ name, description: `May ${name}` }))
   await store.transact(async (tx) => {
@@ -14,6 +17,8 @@ export async function registerClients(store: Store): Promise<void> {
     await tx.clients.create(
       client(APP_CLIENT, { grantTypes: ['authorization_code', 'refresh_token'], redirectUris: [REDIRECT_URI] }),
     )
+    const link = { scopes: ['signet:region'], resources: [issuer] }
+    await tx.clients.create(client(REGION_CLIENT, { ...link, grantTypes: ['client_credentials'], platform: 'service' }))
     await tx.clients.create(client(API_CLIENT, { grantTypes: [], introspects: [RESOURCE], platform: 'service' }))
   })
 
