@@ -19,7 +19,7 @@ export interface TwoRegions {
   /** Resolves when each knows all that the other had when this was called. */
   settled(): Promise<void>
   /** Stops `east` and starts it again on what it kept. */
-  restartEast(): Promise<void>
+  restartEast(meanwhile?: () => Promise<void>): Promise<void>
   close(): Promise<void>
 }
 
@@ -85,8 +85,9 @@ export async function startTwoRegions(options: RegionsOptions = {}): Promise<Two
     async settled() {
       await Promise.all([knowsAll(west), knowsAll(east)])
     },
-    async restartEast() {
+    async restartEast(meanwhile) {
       await east.close()
+      await meanwhile?.()
       east = await start('east', 'west', toWest, options.east)
     },
     async close() {

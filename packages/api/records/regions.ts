@@ -18,6 +18,11 @@ export const peer = z.object({
 export type Peer = z.output<typeof peer>
 export const regions = z.object({
   name: z.string().nullable().describe('This region; null where there is one only'),
+  families_ended_ms: milliseconds
+    .nullable()
+    .describe(
+      'Another region took over from this one: refresh families begun here until then, epoch milliseconds, have ended; null: never',
+    ),
   items: z.array(peer),
 })
 

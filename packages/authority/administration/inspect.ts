@@ -155,7 +155,7 @@ async function lookAtRefreshToken(token: string, parts: InspectParts): Promise<L
     jkt: family.jkt,
     seen: family.seen,
     nowMs: clock.now(),
-    issuerRevokedMs: registry.issuerStanding().revokedMs,
+    familiesEndedMs: registry.issuerStanding().familiesEndedMs,
   }
   const ruling = judgeRefresh(standing, presented, 'genuine', holder, settings)
   if (ruling.kind === 'rotate') return { ...seen, alive: true }

@@ -37,6 +37,7 @@ export const AUDIT_EVENT_TYPES = [
   'batch.undone',
   'region.taken_over',
   'region.returned',
+  'region.families_ended',
   'refresh.reuse_detected',
   'leak.reported',
   'key.created',

@@ -12,6 +12,7 @@ import type { SingleUse } from '../clients/single-use.ts'
 import type { KeyRing } from '../keys/key-ring.ts'
 import type { PolicySettings } from '../policy/settings.ts'
 import type { Registry } from '../revocation/registry.ts'
+import type { IssuerStanding } from '../revocation/standing.ts'
 import type { ClientRecord, GrantType } from '../store/ports/clients.ts'
 import type { ResourceRecord } from '../store/ports/resources.ts'
 import type { Standing } from '../store/ports/standing.ts'
@@ -90,7 +91,7 @@ export function tokenFor(resource: ResourceRecord, issued: Minted, parts: Pick<G
 
 /** How everything of this issuer stands, and the moment as of which that is certain. */
 export interface KnownIssuer {
-  readonly standing: Standing
+  readonly standing: IssuerStanding
   readonly at: Moment
 }
 

@@ -101,7 +101,7 @@ async function inspectRefreshToken(token: string, asker: ClientRecord, parts: In
     jkt: family.jkt,
     seen: family.seen,
     nowMs: clock.now(),
-    issuerRevokedMs: registry.issuerStanding().revokedMs,
+    familiesEndedMs: registry.issuerStanding().familiesEndedMs,
   }
   const ruling = judgeRefresh(standing, presented, verifiesTag(keys, presented, family) ? 'genuine' : 'forged', holder, settings)
   if (ruling.kind !== 'rotate') return undefined

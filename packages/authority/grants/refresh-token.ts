@@ -134,7 +134,7 @@ async function judge(
   if (standing !== undefined && keys.isAhead(standing.family.ring)) await keys.refresh()
   const tag = standing !== undefined && verifiesTag(keys, presented, standing.family) ? 'genuine' : 'forged'
   const { client, jkt, seen } = caller
-  const asker = { client: client.record, jkt, seen, nowMs: clock.now(), issuerRevokedMs: issuer.standing.revokedMs }
+  const asker = { client: client.record, jkt, seen, nowMs: clock.now(), familiesEndedMs: issuer.standing.familiesEndedMs }
   return judgeRefresh(standing, presented, tag, asker, settings)
 }
 

@@ -29,6 +29,8 @@ export interface PeerStatus {
 }
 
 export interface FollowedPeer {
+  /** Resolves with its first whole answer, or the first trouble. */
+  readonly asked: Promise<void>
   status(): PeerStatus
   ageMs(): number
   /** Looks whether it was taken over. */
@@ -37,7 +39,6 @@ export interface FollowedPeer {
 }
 
 export interface FollowParts extends ImportParts {
-  readonly self: string
   readonly peer: { readonly name: string; readonly url: string }
   readonly link: Link
   readonly store: Store
@@ -86,14 +87,20 @@ export async function followPeer(parts: FollowParts): Promise<FollowedPeer> {
   let problem: PeerStatus['problem']
   let closed = false
   let wake = () => {}
+  let toldAsked = () => {}
+  const asked = new Promise<void>((resolve) => {
+    toldAsked = resolve
+  })
   const running = run()
 
   return {
+    asked,
     status: () => ({ name: peer.name, url: peer.url, ageMs: ageMs(), clockOffsetMs: offsetMs, place, problem, takenOver }),
     ageMs,
     look,
     async close() {
       closed = true
+      toldAsked()
       link.close()
       wake()
       await running
@@ -118,6 +125,7 @@ export async function followPeer(parts: FollowParts): Promise<FollowedPeer> {
         if (closed) return
         if (problem === undefined) parts.observe?.lost?.(peer.name, cause)
         problem = cause instanceof LinkTrouble ? cause.problem : 'store_unavailable'
+        toldAsked()
         await look().catch(() => {}) // The store is away, too: it is as it was.
         await pause(waitMs * (0.5 + (chance.bytes(1)[0] as number) / 512))
         waitMs = Math.min(LAST_WAIT_MS, waitMs * 2)
@@ -149,14 +157,15 @@ export async function followPeer(parts: FollowParts): Promise<FollowedPeer> {
     if (!(await takePage(page))) return
     if (!page.complete) return
     fresh = sent
+    toldAsked()
     if (!takenOver && sent.monotonic - provenAtMs < PROVE_MS) return
     const storeMs = sent.wall + (parts.registry.clockOffsetMs() ?? 0)
     provenAtMs = sent.monotonic
-    await store.transact(async (tx) => {
-      await regionReturned(tx, peer.name, chance) // Another node, which did not reach it, may have been told that it is lost.
+    takenOver = await store.transact(async (tx) => {
       await tx.peers.prove(peer.name, stored, Math.floor(storeMs))
+      // Another node, which did not reach it, may have been told that it is lost.
+      return !(await regionReturned(tx, peer.name, parts))
     })
-    takenOver = false
   }
 
   /** Whether everything on the page is in our log now. */

@@ -5,7 +5,9 @@ import type { ClientId } from '@signet/kernel/ids.ts'
 import { basicAuth, TEST_REDIRECT, type TestAuthority } from '@signet/testkit/authority.ts'
 import { createDpopKey } from '@signet/testkit/dpop.ts'
 import { startTwoRegions, type TwoRegions, until } from '@signet/testkit/regions.ts'
-import { sha256 } from '../surroundings.ts'
+import { openSqliteStore } from '../store/sqlite.ts'
+import type { Store } from '../store/store.ts'
+import { realSurroundings, sha256 } from '../surroundings.ts'
 import { createForward, MAX_OF_CALLER } from './forward.ts'
 import type { Link } from './link.ts'
 
@@ -14,8 +16,10 @@ const EAST_SECRET = 'what the application proves itself with in east'
 
 describe('a token that lives in another region', () => {
   let two: TwoRegions
+  let store: Store
   before(async () => {
-    two = await startTwoRegions()
+    store = await openSqliteStore({ path: ':memory:', surroundings: realSurroundings() })
+    two = await startTwoRegions({ east: { store } })
     for (const region of [two.west, two.east]) {
       await region.addResource()
     }
@@ -23,7 +27,10 @@ describe('a token that lives in another region', () => {
     // Each region has a secret of its own for it.
     await two.east.addClient({ ...APP, secrets: [{ sha256: sha256(EAST_SECRET), createdAt: 0 }] })
   })
-  after(() => two.close())
+  after(async () => {
+    await two.close()
+    await store.close()
+  })
 
   const authAt = (region: TestAuthority) => basicAuth(APP.id, region === two.east ? EAST_SECRET : undefined)
   const refresh = (region: TestAuthority, token: string, headers: Record<string, string> = authAt(region)) =>
@@ -140,14 +147,37 @@ describe('a token that lives in another region', () => {
     const beyond = there?.find(({ status }) => status === 200)?.body.access_token as string
     assert.equal(await active(west, beyond), true)
     two.heal()
-    await two.settled()
     await until(() => east.regions?.status()[0]?.takenOver === false)
     await until(async () => !(await active(west, beyond)))
-    // It has replaced its keys, everybody knows the new ones, and its families go on from where they were.
-    const renewed = await refresh(east, [...given][0] as string)
-    assert.equal(renewed.status, 200, renewed.text)
-    await until(() => active(east, renewed.body.access_token))
-    assert.equal(await active(west, renewed.body.access_token), true)
+    // It has heard of it, and ended what began there. A hundred more, at its home as well: nobody has a successor anywhere.
+    const newest = [...given][0] as string
+    for (const token of [newest, refresh_token]) {
+      const askers = Array.from({ length: 100 }, (_, index) => refresh(index % 2 === 0 ? east : west, token))
+      assert.deepEqual([...new Set((await Promise.all(askers)).map(({ body }) => body.error))], ['invalid_grant'])
+    }
+    assert.equal(await active(west, newest), false)
+    assert.deepEqual(await recorded(east), ['region.taken_over', 'region.returned'])
+    assert.deepEqual(await recorded(west), ['region.families_ended'])
+    assert.ok(((await west.regions?.familiesEndedMs()) ?? 0) > 0)
+    // What began in the other region goes on, and what begins now in the one that returned is good in both.
+    const renewed = await grant(west)
+    for (const { access_token: token } of [others, renewed]) {
+      await until(() => active(east, token))
+      assert.equal(await active(west, token), true)
+    }
+    assert.equal((await refresh(east, renewed.refresh_token)).status, 200)
+  })
+
+  test('is not rotated by a region that was away when it was declared lost, from its first request on', async () => {
+    const { west, east } = two
+    const { refresh_token } = await grant(east)
+    await two.restartEast(async () => {
+      await until(() => west.regions?.status()[0]?.problem !== undefined)
+      await west.regions?.takeOver('east', { reason: 'lost', actor: 'operator:test' })
+    })
+    const answers = await Promise.all(Array.from({ length: 100 }, () => refresh(two.east, refresh_token)))
+    assert.deepEqual([...new Set(answers.map(({ body }) => body.error))], ['invalid_grant'])
+    await until(() => west.regions?.status()[0]?.takenOver === false)
   })
 
   test('is unknown only when every region says so, and who has not proven himself asks nobody', async () => {
@@ -226,9 +256,17 @@ describe('a token that lives in another region', () => {
       [MAX_OF_CALLER + 1, 'fulfilled'],
     )
     const later = forward({ ...about, client: 'flood' }, 'flood') // Its places are free again.
+    await new Promise(setImmediate)
     open.at(-1)?.()
     assert.equal(await later, undefined)
   })
+
+  /** What its record says of regions, but for pages taken over. */
+  async function recorded(region: TestAuthority): Promise<string[]> {
+    const batches = await region.store.audit.search({ text: 'region.', fromMs: 0, toMs: Number.MAX_SAFE_INTEGER, limit: 500 })
+    const types = batches.flatMap(({ events }) => (JSON.parse(events) as { type: string }[]).map(({ type }) => type))
+    return types.filter((type) => type.startsWith('region.') && type !== 'region.revocations_taken_over')
+  }
 
   /** A refresh token that is well-formed and of another authority altogether. */
   async function startOther() {

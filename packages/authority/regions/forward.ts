@@ -55,7 +55,7 @@ const RETRY_SECONDS = 2
 export interface ForwardParts {
   readonly self: string
   readonly links: ReadonlyMap<string, Link>
-  /** Whether an operator said that it is lost: what lives there is over then. */
+  /** Whether an operator said that it is lost: what lives there is over then, also when it answers and has not heard of it yet. */
   isTakenOver(peer: string): Promise<boolean>
   readonly forwarded?: ((peer: string, outcome: 'answered' | 'unknown' | 'failed') => void) | undefined
 }
@@ -75,13 +75,14 @@ export function createForward({ self, links, isTakenOver, forwarded }: ForwardPa
     let failed: unknown
     try {
       for (const [name, link] of links) {
+        if (await isTakenOver(name)) continue
         try {
           const answer = await link.post('/region/forward', { region: self, ...question }, forwardedAnswer)
           forwarded?.(name, answer.known ? 'answered' : 'unknown')
           if (answer.known) return answer
         } catch (cause) {
           forwarded?.(name, 'failed')
-          if (!(await isTakenOver(name))) failed = cause
+          failed = cause
         }
       }
     } finally {

@@ -6,10 +6,13 @@ import fc from 'fast-check'
 import { guardMsOf, longestDropAfter, slackMsOf } from '../revocation/rules.ts'
 import { openWorld, WHY, type World } from '../revocation/world.testkit.ts'
 import type { LogPlace } from '../store/ports/peers.ts'
-import { importPage } from './import-log.ts'
+import * as imports from './import-log.ts'
 import { type LogPage, writeEntry } from './link-messages.ts'
 
 const START: LogPlace = { epoch: '', seq: 0 }
+
+const importPage = (peer: string, from: LogPlace, page: LogPage, world: World) =>
+  imports.importPage(peer, from, page, { ...world, self: 'here' })
 
 /** At most `size` entries of a world's log after a place, as its region would tell them. */
 async function pageOf(world: World, after: LogPlace, size: number): Promise<LogPage> {

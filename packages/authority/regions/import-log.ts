@@ -23,8 +23,11 @@ import type { LogEntry } from '../store/ports/revocations.ts'
 import type { Store, Tx } from '../store/store.ts'
 import { LinkTrouble } from './link.ts'
 import type { LogPage, WireEntry } from './link-messages.ts'
+import { endLostFamilies, markOf } from './takeover.ts'
 
 export interface ImportParts {
+  /** The name of this region. */
+  readonly self: string
   readonly store: Store
   readonly issuer: string
   readonly settings: PolicySettings
@@ -97,7 +100,8 @@ async function takeOver(tx: Tx, peer: string, entry: WireEntry, parts: ImportPar
     return cover(tx, target, entry, parts)
   }
   const prior = await notePrior(tx, target, actOf(entry), parts.sha256)
-  if (target.isOwn) await endHere(tx, target, entry, span.cutoffMs, parts)
+  if (target.kind === 'key' && target.id === markOf(parts.self)) await endLostFamilies(tx, peer, entry.reason, parts.chance)
+  else if (target.isOwn) await endHere(tx, target, entry, span.cutoffMs, parts)
   await prior?.keep(span)
   const isOver = span.dropAfter < epochSeconds(tx.nowMs)
   if (isOver) return taking // No token needs it, and what it ends here has ended.

@@ -3,6 +3,8 @@
  * knowledge of each is. Every region follows every other; nobody passes on what he was told.
  */
 import type { AuditActor } from '../audit/events.ts'
+import type { Registry } from '../revocation/registry.ts'
+import { familiesEndedMs } from '../revocation/standing.ts'
 import type { KeyRecord } from '../store/ports/keys.ts'
 import { type ExportParts, exportLog, type LogExport } from './export-log.ts'
 import { type FollowedPeer, type FollowParts, followPeer, type PeerStatus } from './follow-peer.ts'
@@ -26,6 +28,8 @@ export interface Regions {
   /** Milliseconds that our knowledge of the other regions is old, of the worst; Infinity: never had. */
   ageMs(): number
   status(): readonly PeerStatus[]
+  /** Epoch milliseconds until which every family made here has ended, because another region had declared this one lost; 0: never. */
+  familiesEndedMs(): Promise<number>
   /** One of them is lost, says an operator. */
   takeOver(peer: string, why: { readonly reason: string; readonly actor: AuditActor }): Promise<Takeover>
   close(): Promise<void>
@@ -33,10 +37,15 @@ export interface Regions {
 
 export type RegionParts = Omit<ExportParts, 'name' | 'peers'> &
   Omit<FollowParts, 'self' | 'peer' | 'link' | 'checkKeys'> & {
+    readonly registry: Pick<Registry, 'lookNow'>
     /** Whether a key was sealed under the master key that we have. */
     opens(key: KeyRecord): boolean
   }
 
+/** A node waits at its start for what others have to say, at most so long. */
+const FIRST_ANSWERS_MS = 10_000
+
+/** Resolves once every other region has been asked: one that took over while this one was away is heard before anything is issued here. */
 export async function openRegions(config: RegionConfig, parts: RegionParts): Promise<Regions> {
   const { store, clock, issuer } = parts
   const names = config.peers.map(({ name }) => name)
@@ -52,6 +61,8 @@ export async function openRegions(config: RegionConfig, parts: RegionParts): Pro
       const link = links.get(peer.name) as Link
       followed.push(await followPeer({ ...parts, self: config.name, peer, link, checkKeys: (list) => checkKeys(list, parts) }))
     }
+    await allAsked(followed, parts)
+    await parts.registry.lookNow()
   } catch (error) {
     await close()
     throw error
@@ -78,6 +89,7 @@ export async function openRegions(config: RegionConfig, parts: RegionParts): Pro
       return done
     },
     status: () => followed.map((peer) => peer.status()),
+    familiesEndedMs: () => familiesEndedMs(store.meta),
     close,
   }
 
@@ -85,6 +97,16 @@ export async function openRegions(config: RegionConfig, parts: RegionParts): Pro
     exported.close()
     await Promise.all(followed.map((peer) => peer.close()))
   }
+}
+
+async function allAsked(followed: readonly FollowedPeer[], { timers }: Pick<RegionParts, 'timers'>): Promise<void> {
+  await new Promise<unknown>((resolve) => {
+    const late = timers.after(FIRST_ANSWERS_MS, () => resolve(undefined))
+    void Promise.all(followed.map(({ asked }) => asked)).then(() => {
+      late.cancel()
+      resolve(undefined)
+    })
+  })
 }
 
 function checkKeys(list: string, parts: RegionParts): void {

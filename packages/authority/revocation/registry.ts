@@ -10,10 +10,9 @@ import { createRevocationView, type Position, type RevocationView } from '@signe
 import { encodeRecords } from '@signet/kernel/snapshot.ts'
 import { type Clock, epochSeconds, type Sha256, type Timer, type Timers } from '@signet/kernel/surroundings.ts'
 import type { LogEntry } from '../store/ports/revocations.ts'
-import type { Standing } from '../store/ports/standing.ts'
 import type { Store } from '../store/store.ts'
 import { poisonGuardMsOf, type RevocationSettings, slackMsOf } from './rules.ts'
-import { issuerStanding } from './standing.ts'
+import { type IssuerStanding, issuerStanding } from './standing.ts'
 import { createWitness } from './witness.ts'
 
 export interface Registry {
@@ -23,7 +22,7 @@ export interface Registry {
   /** Cutoff of one of our own ids, epoch milliseconds; 0 when there is none. What is issued now must be issued after it. */
   cutoffMs(kind: KeyKind, id: string): number
   /** How the whole issuer stands: grants made at or before its `revokedMs` have ended. */
-  issuerStanding(): Standing
+  issuerStanding(): IssuerStanding
   /** Milliseconds since everything was known for certain; Infinity before that. */
   ageMs(): number
   /** The store's clock minus this node's, milliseconds, as last measured; undefined before that. */
@@ -109,7 +108,7 @@ class LiveRegistry implements Registry {
   readonly #pollMs: number
   readonly #followers = new Set<Required<RegistryFollower>>()
   readonly #witness: ReturnType<typeof createWitness>
-  #standing: Standing = { status: 'active', cutoffMs: 0, revokedMs: 0 }
+  #standing: IssuerStanding = { status: 'active', cutoffMs: 0, revokedMs: 0, familiesEndedMs: 0 }
   #standingIsOld = true
   #fresh: Moment | undefined
   /** As measured when this node's clocks showed `at`. */
@@ -156,7 +155,7 @@ class LiveRegistry implements Registry {
     return salt === undefined ? 0 : this.view.cutoff(revocationKey(this.#parts.sha256, salt, kind, this.#parts.issuer, id))
   }
 
-  issuerStanding(): Standing {
+  issuerStanding(): IssuerStanding {
     return this.#standing
   }
 
@@ -315,7 +314,9 @@ class LiveRegistry implements Registry {
     const storeNowMs = this.#storeNowMs()
     this.#witness.saw(entries, storeNowMs)
     this.#parts.observe?.learned?.(this.#by, Math.max(0, storeNowMs - (entries[0] as LogEntry).atMs))
-    this.#standingIsOld ||= entries.some((e) => e.kind === 'issuer' && e.issuer === this.#parts.issuer)
+    // A key's entry may say that another region took over from us.
+    const isWide = ({ kind, issuer }: LogEntry) => (kind === 'issuer' || kind === 'key') && issuer === this.#parts.issuer
+    this.#standingIsOld ||= entries.some(isWide)
     for (const follower of this.#followers) follower.applied(epoch, entries)
   }
 

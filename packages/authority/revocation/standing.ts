@@ -17,6 +17,8 @@ export interface KeyEnder {
 /** Names in the store's meta table, next to `max_token_seconds`. */
 export const ISSUER_CUTOFF = 'issuer_cutoff_ms'
 export const ISSUER_REVOKED = 'issuer_revoked_ms'
+/** Families made at or before it have ended; sessions and API keys go on. Another region had declared this one lost (regions/takeover.ts). */
+const FAMILIES_ENDED = 'families_ended_ms'
 
 export interface Move {
   readonly target: KnownTarget
@@ -129,9 +131,24 @@ export async function withdrawRevokedMs(
 /** Kinds of our own whose grants only stand behind `revokedMs`, so that undoing a revocation brings them back. */
 export const WIDE: readonly string[] = ['subject', 'client', 'issuer']
 
-/** How everything of this issuer stands: the largest cutoffs ever put on all of it. */
-export async function issuerStanding(store: Pick<Store, 'meta'>): Promise<Standing> {
-  const [cutoff, revoked] = await Promise.all([store.meta.get(ISSUER_CUTOFF), store.meta.get(ISSUER_REVOKED)])
-  const revokedMs = Number(revoked ?? 0)
-  return { status: 'active', cutoffMs: Number(cutoff ?? 0), revokedMs }
+export interface IssuerStanding extends Standing {
+  /** Families made at or before it have ended: `revokedMs`, or later. */
+  readonly familiesEndedMs: number
 }
+
+/** How everything of this issuer stands: the largest cutoffs ever put on all of it. */
+export async function issuerStanding(store: Pick<Store, 'meta'>): Promise<IssuerStanding> {
+  const names = [ISSUER_CUTOFF, ISSUER_REVOKED, FAMILIES_ENDED]
+  const [cutoffMs, revokedMs, endedMs] = (await Promise.all(names.map((name) => store.meta.get(name)))).map((v) => Number(v ?? 0))
+  return {
+    status: 'active',
+    cutoffMs: cutoffMs as number,
+    revokedMs: revokedMs as number,
+    familiesEndedMs: Math.max(revokedMs as number, endedMs as number),
+  }
+}
+
+export const familiesEndedMs = async (meta: Store['meta']): Promise<number> => Number((await meta.get(FAMILIES_ENDED)) ?? 0)
+
+/** Ends every family made until now. */
+export const endFamilies = (tx: Tx): Promise<number> => tx.meta.raise(FAMILIES_ENDED, tx.nowMs)

@@ -103,8 +103,8 @@ test('what was made before a revocation has ended with it, what was made after h
     assert.equal(ends(createdAtMs - 1, what).kind, 'rotate')
   }
   assert.equal(refusedAs(judge(5, standing(), { client: { ...aClient(), revokedMs: createdAtMs } })), 'client_revoked')
-  assert.equal(refusedAs(judge(5, standing(), { issuerRevokedMs: createdAtMs })), 'issuer_revoked')
-  assert.equal(judge(5, standing(), { issuerRevokedMs: createdAtMs - 1 }).kind, 'rotate')
+  assert.equal(refusedAs(judge(5, standing(), { familiesEndedMs: createdAtMs })), 'issuer_revoked')
+  assert.equal(judge(5, standing(), { familiesEndedMs: createdAtMs - 1 }).kind, 'rotate')
 })
 
 test('a claims epoch, a cutoff that leaves revokedMs alone, leaves the grant alive', () => {

@@ -43,8 +43,11 @@ export interface Asker {
   /** 8 bytes: keyed digest of network and agent. */
   readonly seen: Uint8Array
   readonly nowMs: number
-  /** Grants made at or before it have ended, whoever's they are: a restore or an act on the whole issuer. 0 or absent: never. */
-  readonly issuerRevokedMs?: number | undefined
+  /**
+   * Families made at or before it have ended, whoever's they are: a restore, an act on the whole issuer, or a region that took over
+   * from this one. 0 or absent: never.
+   */
+  readonly familiesEndedMs?: number | undefined
 }
 
 export type FamilyRules = Pick<
@@ -129,7 +132,7 @@ function endedBy({ family, subject, session, device }: FamilyStanding, asker: As
   if (family.status === 'revoked') return 'grant_revoked'
   if (asker.nowMs >= family.expiresAt * 1000) return 'grant_expired'
   if (asker.nowMs >= family.idleExpiresAt * 1000) return 'grant_idle'
-  if ((asker.issuerRevokedMs ?? 0) >= family.createdAtMs) return 'issuer_revoked'
+  if ((asker.familiesEndedMs ?? 0) >= family.createdAtMs) return 'issuer_revoked'
   if (hasEnded(asker.client, family)) return 'client_revoked'
   if (hasEnded(subject, family)) return 'subject_revoked'
   if (family.session !== undefined && hasEnded(session, family)) return 'session_revoked'

@@ -4,12 +4,15 @@ import { buildRouteMap } from '@stricli/core'
 import type { Cli, Context } from '../cli.ts'
 import { arg, command, flag } from '../command.ts'
 import { printable } from '../output/printable.ts'
-import { short } from '../output/time.ts'
+import { moment, short } from '../output/time.ts'
 
 const status = command({
   brief: 'Show how the other regions are followed: their age, clock, place in the log, trouble',
   async run(cli: Cli) {
     const regions = await (await cli.admin()).call('listRegions')
+    const endedMs = regions.families_ended_ms
+    if (endedMs !== null)
+      cli.say(`Another region took over from this one: grants from before ${moment(endedMs, cli.now())} have ended.`)
     const age = ({ age_ms }: Peer): string => (age_ms === null ? cli.out.warn('never') : short(age_ms))
     cli.list<Peer>(
       regions,
@@ -22,7 +25,7 @@ const status = command({
           title: 'state',
           cell: (peer) =>
             peer.taken_over
-              ? cli.out.warn('taken over')
+              ? cli.out.warn(peer.problem === undefined ? 'taken over, does not know it yet' : 'taken over')
               : peer.problem === undefined
                 ? cli.out.good('followed')
                 : cli.out.warn(printable(peer.problem)),
@@ -36,8 +39,8 @@ const status = command({
 
 const takeover = command({
   brief: 'Say that a region is lost, so that its people sign in anew here',
-  about: `What it signed is refused, and its refresh tokens get invalid_grant instead of "try again". Say so only when it issues nothing any more: what it
-issues beyond a cut network dies when the network heals. It counts as returned when it answers again. See docs/regions.md.`,
+  about: `What it signed is refused, and its refresh tokens get invalid_grant instead of "try again". That is for good: when it comes back it hears of it and
+ends what began there, and then counts as returned. See docs/regions.md.`,
   flags: { reason: flag.optional('Goes into the audit record: no personal data', 'TEXT'), yes: flag.yes },
   args: arg('NAME', 'The region that is lost'),
   async run(cli: Cli, { reason, yes }: { reason?: string; yes: boolean }, name: string) {

@@ -16,7 +16,8 @@ export function regionHandlers({ regions }: Pick<AdminParts, 'regions'>): Some<'
         problem,
         taken_over: takenOver,
       }))
-      return { name: regions?.name ?? null, items }
+      const endedMs = (await regions?.familiesEndedMs()) ?? 0
+      return { name: regions?.name ?? null, families_ended_ms: endedMs === 0 ? null : endedMs, items }
     },
 
     async takeOverRegion({ params: { name }, body: { reason } }, { actor }) {
