@@ -8,7 +8,7 @@ import type { SessionId } from '@signet/kernel/ids.ts'
 import { Secret } from '@signet/kernel/secret.ts'
 import { epochSeconds } from '@signet/kernel/surroundings.ts'
 import { audited } from '../audit/events.ts'
-import type { PasskeyRecord, SubjectRecord } from '../store/ports/subjects.ts'
+import { MAX_PASSKEYS, type PasskeyRecord, type SubjectRecord } from '../store/ports/subjects.ts'
 import type { Tx } from '../store/store.ts'
 import { ACR_PASSKEY, ACR_PASSWORD, type Acr, reaches } from './acr.ts'
 import { describeBrowser } from './device.ts'
@@ -23,8 +23,6 @@ import { knownDevices, type Visitor } from './visitor.ts'
 
 /** A proof of who it is may be so old for a change of credentials. */
 export const RECENT_SECONDS = 600
-/** More passkeys than anyone needs; the list is sent to the browser whenever one is added. */
-export const MAX_PASSKEYS = 20
 
 type Parts = Pick<
   SigninParts,
@@ -98,20 +96,29 @@ export async function addPasskey(
   return store
     .transact(async (tx) => {
       if (!(await finishInteraction(tx, interaction, sha256))) return 'gone'
-      if (!(await tx.subjects.addPasskey(record))) return 'passkey_failed'
+      const added = await tx.subjects.addPasskey(record)
+      if (added !== 'added') throw new NotAdded(FLAWS[added])
       // Last: a recovery that drops all passkeys at this moment either is seen here, or sees this one.
-      if (!(await isAliveStill(tx, signedIn))) throw new Ended()
+      if (!(await isAliveStill(tx, signedIn))) throw new NotAdded('gone')
       tx.audit(event)
       return 'added' as const
     })
     .catch((error: unknown) => {
-      if (error instanceof Ended) return 'gone' as const
+      if (error instanceof NotAdded) return error.flaw
       throw error
     })
 }
 
-/** The session has ended meanwhile: what it wrote is undone. */
-class Ended extends Error {}
+/** Undoes what was written. */
+class NotAdded extends Error {
+  readonly flaw: CredentialFlaw
+  constructor(flaw: CredentialFlaw) {
+    super(flaw)
+    this.flaw = flaw
+  }
+}
+
+const FLAWS = { taken: 'passkey_failed', too_many: 'too_many_passkeys', no_subject: 'gone' } as const
 
 export async function removePasskey(
   id: string,

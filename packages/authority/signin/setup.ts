@@ -276,7 +276,8 @@ async function addPasskey(
   nowAt: number,
   { clock, chance }: SetUpParts,
 ): Promise<void> {
-  if (!(await tx.subjects.addPasskey({ ...credential, subject, name, createdAt: nowAt }))) throw new Flawed('passkey_failed')
+  const added = await tx.subjects.addPasskey({ ...credential, subject, name, createdAt: nowAt })
+  if (added !== 'added') throw new Flawed('passkey_failed')
   tx.audit(audited(clock, chance, 'passkey.added', `subject:${subject}`, { subject, credential: credential.id }))
 }
 

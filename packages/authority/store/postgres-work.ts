@@ -12,6 +12,8 @@ export class SharedTransaction {
   readonly #timers: Timers
   readonly #gathered = new Map<string, Gathered>()
   readonly #exclusive: () => Promise<void>
+  /** Who holds what, until he has ended. */
+  readonly #held = new Map<string, PostgresWork>()
   /** The first error that a statement met: the server undoes all of the transaction for it. */
   failure: { readonly error: unknown; readonly work: PostgresWork | undefined } | undefined
 
@@ -49,6 +51,21 @@ export class SharedTransaction {
 
   exclusive(): Promise<void> {
     return this.#exclusive()
+  }
+
+  async hold(key: string, work: PostgresWork): Promise<void> {
+    for (let holder = this.#held.get(key); holder !== work; holder = this.#held.get(key)) {
+      if (holder === undefined) {
+        this.#held.set(key, work)
+        work.holds = true
+      } else if (work.holds)
+        throw new Overtaken() // Somebody may be waiting for us in turn. It runs alone next.
+      else await holder.ended
+    }
+  }
+
+  release(work: PostgresWork): void {
+    if (work.holds) for (const [key, holder] of this.#held) if (holder === work) this.#held.delete(key)
   }
 
   #sendGathered(name: string): void {
@@ -108,9 +125,12 @@ export class PostgresWork implements Work {
   readonly known: Work['known'] = {}
   /** It changed something, so undoing it takes the whole transaction. */
   wrote = false
+  /** Others of its transaction may be waiting for it to end. */
+  holds = false
   /** Statements that are not answered yet. */
   readonly #pending = new Set<Promise<unknown>>()
   readonly #shared: SharedTransaction
+  readonly #ended = Promise.withResolvers<void>()
   #over = false
   constructor(shared: SharedTransaction) {
     this.#shared = shared
@@ -143,6 +163,10 @@ export class PostgresWork implements Work {
     this.#guard()
     return this.#track(this.#shared.exclusive())
   }
+  hold(key: string): Promise<void> {
+    this.#guard()
+    return this.#track(this.#shared.hold(key, this))
+  }
   afterCommit(task: () => void): void {
     this.done.push(task)
   }
@@ -158,6 +182,12 @@ export class PostgresWork implements Work {
   async end(): Promise<void> {
     this.#over = true
     while (this.#pending.size > 0) await Promise.allSettled(this.#pending)
+    this.#shared.release(this)
+    this.#ended.resolve()
+  }
+  /** Resolves when it has ended. */
+  get ended(): Promise<void> {
+    return this.#ended.promise
   }
 
   #send(text: string, values: readonly Value[]): Promise<Answer> {

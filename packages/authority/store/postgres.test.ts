@@ -8,6 +8,7 @@ import { startPostgres, type TestPostgres } from '@signet/testkit/postgres.ts'
 import pg from 'pg'
 import { realSurroundings, sha256 } from '../surroundings.ts'
 import { aClient, anEntry, anEvent } from './contract/samples.contract.ts'
+import type { ClientRecord } from './ports/clients.ts'
 import { openPostgresStore } from './postgres.ts'
 import { storeContract } from './store.contract.ts'
 import type { Store } from './store.ts'
@@ -154,6 +155,94 @@ function troubleTests(server: TestPostgres): void {
     await admin.end()
   })
 
+  /** Suspends these clients in one transaction, `between` two of them; resolves to how often the work ran. */
+  async function suspendAll(store: Store, clients: readonly ClientRecord[], between: () => Promise<void>): Promise<number> {
+    let runs = 0
+    await store.transact(async (tx) => {
+      runs++
+      for (const [n, { id }] of clients.entries()) {
+        if (n > 0) await between()
+        assert.equal(await tx.clients.changeStanding(id, { from: ['active'], to: 'suspended', cutoffMs: 1 }), true)
+      }
+      tx.audit(anEvent({ type: 'suspended' }))
+    })
+    return runs
+  }
+  const untilBlocked = async (admin: pg.Client) => {
+    const blocked = `select 1 ${others} and wait_event_type = 'Lock'`
+    while ((await admin.query(blocked)).rowCount === 0) await wait(5)
+  }
+
+  test('a deadlock with another session is undone and tried again, and nobody hears of it', async () => {
+    const { admin, store, url } = await given()
+    const eye = new pg.Client({ connectionString: url })
+    await eye.connect()
+    try {
+      const clients = [aClient(), aClient()]
+      const [first, last] = clients as [ClientRecord, ClientRecord]
+      await store.transact(async (tx) => {
+        for (const client of clients) await tx.clients.create(client)
+      })
+      // Whoever waits for longer than its own limit looks for deadlocks and is the one to give way: not this session.
+      await admin.query("set deadlock_timeout = '10min'")
+      const touch = 'update clients set name = name where id = $1'
+      await admin.query('begin')
+      await admin.query(touch, [last.id])
+      let crossing: Promise<unknown> | undefined
+      const runs = await suspendAll(store, clients, async () => {
+        crossing ??= untilBlocked(eye)
+          .then(() => admin.query(touch, [first.id]))
+          .then(() => admin.query('commit'))
+      })
+      await crossing
+      assert.ok(runs > 1, 'there was no deadlock')
+      assert.deepEqual(await Promise.all(clients.map(async ({ id }) => (await store.clients.find(id))?.status)), [
+        'suspended',
+        'suspended',
+      ])
+      assert.deepEqual(
+        (await allEvents(store)).filter((type) => type === 'suspended'),
+        ['suspended'],
+      )
+    } finally {
+      await eye.end()
+      await admin.end()
+      await store.close()
+    }
+  })
+
+  test('a serialization failure is undone and tried again, and nobody hears of it', async () => {
+    const { admin, store } = await given()
+    try {
+      const client = aClient({ name: 'here' })
+      await store.transact((tx) => tx.clients.create(client))
+      // At the isolation we use there is one way to a real 40001: a row that another session moves to another partition.
+      await admin.query(`create table moving (like clients including defaults) partition by list (name);
+        create table moving_from partition of moving for values in ('here');
+        create table moving_to partition of moving for values in ('there');
+        insert into moving select * from clients;
+        alter table clients rename to clients_before;
+        alter table moving rename to clients`)
+      await admin.query('begin')
+      await admin.query("update clients set name = 'there' where id = $1", [client.id])
+      const suspended = suspendAll(store, [client], async () => {})
+      await untilBlocked(admin)
+      await admin.query('commit')
+      assert.ok((await suspended) > 1, 'there was no serialization failure')
+      assert.deepEqual(
+        [(await store.clients.find(client.id))?.status, (await store.clients.find(client.id))?.name],
+        ['suspended', 'there'],
+      )
+      assert.deepEqual(
+        (await allEvents(store)).filter((type) => type === 'suspended'),
+        ['suspended'],
+      )
+    } finally {
+      await admin.end()
+      await store.close()
+    }
+  })
+
   test('nodes that start together migrate once', async () => {
     const url = await server.freshDatabase()
     const stores = await Promise.all([1, 2, 3, 4].map(() => openPostgresStore({ url, surroundings: realSurroundings() })))
@@ -199,4 +288,10 @@ async function provenEvents(store: Store): Promise<string[]> {
     assert.ok(equalBytes(previous, chain.hash))
   }
   return clients
+}
+
+async function allEvents(store: Store): Promise<string[]> {
+  const chains = await store.audit.chains()
+  const batches = await Promise.all(chains.map(({ chain }) => store.audit.batches(chain, 0, 100)))
+  return batches.flat().flatMap(({ events }) => (JSON.parse(events) as { type: string }[]).map(({ type }) => type))
 }

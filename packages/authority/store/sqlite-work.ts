@@ -44,6 +44,8 @@ export class SqliteWork implements Work {
     return gathering.one(this, item)
   }
   async exclusive(): Promise<void> {}
+  /** Works run one after another here. */
+  async hold(): Promise<void> {}
   afterCommit(task: () => void): void {
     this.done.push(task)
   }

@@ -2,10 +2,23 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { Fault, refusal } from '@signet/kernel/errors.ts'
-import type { ClientId } from '@signet/kernel/ids.ts'
+import type { ClientId, SubjectId } from '@signet/kernel/ids.ts'
+import { MAX_PASSKEYS } from '../ports/subjects.ts'
 import type { Store, Tx } from '../store.ts'
 import { readAll } from './log.contract.ts'
-import { aClient, aFamily, anEntry, anEvent, aRotation, aSession, bytes, id, type World } from './samples.contract.ts'
+import {
+  aClient,
+  aFamily,
+  anEntry,
+  anEvent,
+  aPasskey,
+  aRotation,
+  aSession,
+  aSubject,
+  bytes,
+  id,
+  type World,
+} from './samples.contract.ts'
 
 export function commitContract(given: () => World): void {
   test('what a work throws undoes its writes alone and reaches its caller as it is', async () => {
@@ -99,6 +112,31 @@ export function commitContract(given: () => World): void {
     await again.transact(async (tx) => tx.audit(anEvent({ type: 'after' })))
     const links = (list: readonly { index: number }[]) => list.reduce((sum, chain) => sum + chain.index, 0)
     assert.equal(links(await again.audit.chains()), links(chains) + 1)
+  })
+
+  test('two stores that add passkeys at once keep to the limit, and a credential has one owner', async (t) => {
+    const world = given()
+    if (world.second === undefined) return t.skip('this engine has one process at a time')
+    const stores: Store[] = [world.store, await world.second()]
+    try {
+      const add = (n: number, subject: SubjectId, credential: string) =>
+        (stores[n % 2] as Store).transact((tx) => tx.subjects.addPasskey(aPasskey(subject, credential)))
+      for (let round = 0; round < 5; round++) {
+        const [one, other] = [aSubject(), aSubject()]
+        await world.store.transact(async (tx) => {
+          for (const subject of [one, other]) await tx.subjects.create(subject)
+          for (let n = 1; n < MAX_PASSKEYS; n++) await tx.subjects.addPasskey(aPasskey(one.id, `${round}-${n}`))
+        })
+        const adds = await Promise.all(Array.from({ length: 8 }, (_, n) => add(n, one.id, `${round}-late-${n}`)))
+        assert.deepEqual(adds.toSorted(), ['added', ...Array.from({ length: 7 }, () => 'too_many')])
+        assert.equal((await world.store.subjects.passkeys(one.id)).length, MAX_PASSKEYS)
+        await world.store.transact((tx) => tx.subjects.deletePasskey(one.id, `${round}-1`))
+        const owners = await Promise.all([add(0, one.id, `${round}-shared`), add(1, other.id, `${round}-shared`)])
+        assert.deepEqual(owners.toSorted(), ['added', 'taken'])
+      }
+    } finally {
+      await stores[1]?.close()
+    }
   })
 
   test('two stores on one database agree: one rotation wins, the log is dense, a key is used once', async (t) => {

@@ -3,9 +3,8 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import type { ClientId, SubjectId, TokenId } from '@signet/kernel/ids.ts'
 import type { ResourceRecord } from '../ports/resources.ts'
-import type { PasskeyRecord } from '../ports/subjects.ts'
 import type { Store } from '../store.ts'
-import { aClient, aDevice, aKey, anApiKey, aSession, aSubject, bytes, id, NOW_AT, NOW_MS } from './samples.contract.ts'
+import { aClient, aDevice, aKey, anApiKey, aPasskey, aSession, aSubject, bytes, id, NOW_AT, NOW_MS } from './samples.contract.ts'
 
 export function recordsContract(given: () => Store): void {
   test('a client comes back as it was stored, its update keeps standing and creation, its id is taken once', async () => {
@@ -146,13 +145,12 @@ export function recordsContract(given: () => Store): void {
   test('a passkey is refused when its counter did not rise, unless it never counts', async () => {
     const store = given()
     const subject = aSubject()
-    const passkey: PasskeyRecord = {
-      ...{ id: `cred-${Buffer.from(bytes(6)).toString('hex')}`, subject: subject.id, publicKey: bytes(77), counter: 5 },
-      ...{ transports: ['internal'], name: 'Laptop', createdAt: NOW_AT },
-    }
+    const passkey = aPasskey(subject.id, `cred-${Buffer.from(bytes(6)).toString('hex')}`)
     await store.transact((tx) => tx.subjects.create(subject))
-    assert.equal(await store.transact((tx) => tx.subjects.addPasskey(passkey)), true)
-    assert.equal(await store.transact((tx) => tx.subjects.addPasskey(passkey)), false)
+    assert.equal(await store.transact((tx) => tx.subjects.addPasskey(passkey)), 'added')
+    assert.equal(await store.transact((tx) => tx.subjects.addPasskey(passkey)), 'taken')
+    const orphan = { ...passkey, id: `${passkey.id}x`, subject: id<SubjectId>() }
+    assert.equal(await store.transact((tx) => tx.subjects.addPasskey(orphan)), 'no_subject')
     assert.deepEqual(await store.subjects.passkeys(subject.id), [passkey])
     const use = (counter: number) => store.transact((tx) => tx.subjects.usePasskey(passkey.id, counter, NOW_AT + 1))
     assert.deepEqual([await use(5), await use(0), await use(6), await use(6)], [false, false, true, false])

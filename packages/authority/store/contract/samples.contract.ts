@@ -19,7 +19,7 @@ import type { FamilyRecord, Rotation, Terms } from '../ports/families.ts'
 import type { KeyRecord } from '../ports/keys.ts'
 import type { LogEntry } from '../ports/revocations.ts'
 import type { DeviceRecord, SessionRecord } from '../ports/sessions.ts'
-import type { SubjectRecord } from '../ports/subjects.ts'
+import type { PasskeyRecord, SubjectRecord } from '../ports/subjects.ts'
 import type { Store } from '../store.ts'
 
 /** What a suite needs of one engine. `second` opens the same database once more, where an engine can share it. */
@@ -58,6 +58,16 @@ export const aClient = (rest: Partial<ClientRecord> = {}): ClientRecord => ({
   accessTokenSeconds: 120,
   createdAt: NOW_AT,
   ...rest,
+})
+
+export const aPasskey = (subject: SubjectId, credential: string): PasskeyRecord => ({
+  id: credential,
+  subject,
+  publicKey: bytes(77),
+  counter: 5,
+  transports: ['internal'],
+  name: 'Laptop',
+  createdAt: NOW_AT,
 })
 
 export const aSubject = (rest: Partial<SubjectRecord> = {}): SubjectRecord => ({

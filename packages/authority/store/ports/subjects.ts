@@ -28,6 +28,9 @@ export interface PasskeyRecord {
   readonly lastUsedAt?: number
 }
 
+/** Passkeys that one subject may have: more than anyone needs; the list is sent to the browser whenever one is added. */
+export const MAX_PASSKEYS = 20
+
 export interface SubjectLookups {
   find(id: SubjectId): Promise<SubjectRecord | undefined>
   findByUsername(username: string): Promise<SubjectRecord | undefined>
@@ -53,7 +56,8 @@ export interface SubjectTransitions {
   delete(id: SubjectId): Promise<boolean>
   /** As this transaction sees them. */
   passkeys(id: SubjectId): Promise<readonly PasskeyRecord[]>
-  addPasskey(passkey: PasskeyRecord): Promise<boolean>
+  /** `taken`: somebody has this credential already. One at a time for each subject, whichever nodes add at once. */
+  addPasskey(passkey: PasskeyRecord): Promise<'added' | 'taken' | 'too_many' | 'no_subject'>
   /** Records a use; false when the counter did not rise although it must (WebAuthn §6.1.1). */
   usePasskey(id: string, counter: number, usedAt: number): Promise<boolean>
   deletePasskey(subject: SubjectId, id: string): Promise<boolean>

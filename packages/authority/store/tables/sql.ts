@@ -43,6 +43,11 @@ export interface Work extends Sql {
   gather<Item, Answer>(gathering: Gathering<Item, Answer>, item: Item): Promise<Answer>
   /** Waits until no other commit of this store is being ended, and keeps it so until this one has: before locking the log's head early. */
   exclusive(): Promise<void>
+  /**
+   * Until this work has ended, others that share its transaction wait here for the same key: what a row lock does between transactions. For what
+   * takes more than one statement to decide.
+   */
+  hold(key: string): Promise<void>
   /** Runs `task` once the commit is durable; never when the work was undone. */
   afterCommit(task: () => void): void
   /** Undoes this work and runs it again, when what it read has been overtaken. */

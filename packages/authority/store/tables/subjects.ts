@@ -1,4 +1,11 @@
-import type { PasskeyRecord, SubjectLookups, SubjectRecord, SubjectTransitions } from '../ports/subjects.ts'
+import type { SubjectId } from '@signet/kernel/ids.ts'
+import {
+  MAX_PASSKEYS,
+  type PasskeyRecord,
+  type SubjectLookups,
+  type SubjectRecord,
+  type SubjectTransitions,
+} from '../ports/subjects.ts'
 import { bytes, id, integer, json, standing, table, text } from './columns.ts'
 import { uuidPageOf } from './page.ts'
 import type { Sql, Work } from './sql.ts'
@@ -25,8 +32,8 @@ const passkeys = table<PasskeyRecord>('passkeys', {
   lastUsedAt: ['last_used_at', integer],
 })
 
-/** Passkeys that one subject may have. */
-const MAX_PASSKEYS = 100
+/** Passkeys that are read of one subject. Stores of an earlier program may hold more than may be added today. */
+const MAX_LISTED = 100
 
 export function subjectLookups(sql: Sql): SubjectLookups {
   const { dialect } = sql
@@ -48,7 +55,7 @@ export function subjectLookups(sql: Sql): SubjectLookups {
       return (await sql.readOne('select count(*) as n from subjects', []))?.n as number
     },
     async passkeys(subject) {
-      const text = `select ${passkeys.columns} from passkeys where subject = $1 order by created_at, id limit ${MAX_PASSKEYS}`
+      const text = `select ${passkeys.columns} from passkeys where subject = $1 order by created_at, id limit ${MAX_LISTED}`
       return (await sql.read(text, [dialect.id(subject)])).map((row) => passkeys.read(row, dialect))
     },
     async passkey(credentialId) {
@@ -60,6 +67,8 @@ export function subjectLookups(sql: Sql): SubjectLookups {
 
 export function subjectTransitions(work: Work): SubjectTransitions {
   const { dialect } = work
+  /** What is decided about a person is decided one thing after another, also within one transaction. */
+  const hold = (subject: SubjectId) => work.hold(`subject ${subject}`)
   return {
     find: subjectLookups(work).find,
     passkeys: subjectLookups(work).passkeys,
@@ -67,6 +76,7 @@ export function subjectTransitions(work: Work): SubjectTransitions {
       return (await work.write(`${subjects.insert} on conflict do nothing`, subjects.values(subject, dialect))) === 1
     },
     async update(subject, before) {
+      await hold(subject.id)
       const changing = (record: SubjectRecord) => [record.username, JSON.stringify(record.claims), JSON.stringify(record.roles)]
       const written = await work.write(
         `update subjects set username = $2, claims = $3, roles = $4
@@ -77,13 +87,20 @@ export function subjectTransitions(work: Work): SubjectTransitions {
       return written === 1
     },
     async setPassword(subject, passwordHash) {
+      await hold(subject)
       const values = [dialect.id(subject), passwordHash ?? null]
       return (await work.write('update subjects set password_hash = $2 where id = $1', values)) === 1
     },
-    changeStanding: (subject, change) =>
-      changeStanding(work, { table: 'subjects', key: dialect.id(subject), hasRevoked: true }, change),
-    withdraw: (subject, made, before) => withdraw(work, 'subjects', dialect.id(subject), made, before),
+    async changeStanding(subject, change) {
+      await hold(subject)
+      return changeStanding(work, { table: 'subjects', key: dialect.id(subject), hasRevoked: true }, change)
+    },
+    async withdraw(subject, made, before) {
+      await hold(subject)
+      return withdraw(work, 'subjects', dialect.id(subject), made, before)
+    },
     async delete(subject) {
+      await hold(subject)
       const key = dialect.id(subject)
       // Sessions and families end with their subject's standing, which is gone now; their rows go when they expire.
       await work.write('delete from passkeys where subject = $1', [key])
@@ -92,9 +109,14 @@ export function subjectTransitions(work: Work): SubjectTransitions {
       return (await work.write('delete from subjects where id = $1', [key])) === 1
     },
     async addPasskey(passkey) {
-      const held = await work.readOne('select count(*) as n from passkeys where subject = $1', [dialect.id(passkey.subject)])
-      if ((held?.n as number) >= MAX_PASSKEYS) return false
-      return (await work.write(`${passkeys.insert} on conflict do nothing`, passkeys.values(passkey, dialect))) === 1
+      await hold(passkey.subject)
+      const subject = dialect.id(passkey.subject)
+      // Changes nothing but holds the row, so that of two nodes that add at once the second counts what the first added.
+      if ((await work.write('update subjects set status = status where id = $1', [subject])) === 0) return 'no_subject'
+      const held = await work.readOne('select count(*) as n from passkeys where subject = $1', [subject])
+      if ((held?.n as number) >= MAX_PASSKEYS) return 'too_many'
+      const written = await work.write(`${passkeys.insert} on conflict do nothing`, passkeys.values(passkey, dialect))
+      return written === 1 ? 'added' : 'taken'
     },
     async usePasskey(id, counter, usedAt) {
       // WebAuthn §6.1.1: an authenticator that counts must count up; one that always says 0 does not count.
@@ -106,6 +128,7 @@ export function subjectTransitions(work: Work): SubjectTransitions {
       return written === 1
     },
     async deletePasskey(subject, id) {
+      await hold(subject)
       return (await work.write('delete from passkeys where subject = $1 and id = $2', [dialect.id(subject), id])) === 1
     },
   }
