@@ -19,9 +19,17 @@ export function createClosing() {
 /** A request has so long to end when the node stops; then its connection is cut. */
 const LAST_REQUEST_MS = 10_000
 
+/** The server closes connections that are idle when it is told to; one whose last answer was under way then would stay open, for a next request. */
+const LOOK_FOR_IDLE_MS = 50
+
 export async function closeInTime(app: FastifyInstance, timers: Timers): Promise<void> {
   const late = timers.after(LAST_REQUEST_MS, () => app.server.closeAllConnections())
+  let look = timers.after(LOOK_FOR_IDLE_MS, function closeIdle() {
+    app.server.closeIdleConnections()
+    look = timers.after(LOOK_FOR_IDLE_MS, closeIdle)
+  })
   await app.close()
+  look.cancel()
   late.cancel()
 }
 

@@ -3,6 +3,7 @@ import assert from 'node:assert/strict'
 import { once } from 'node:events'
 import { connect } from 'node:net'
 import { it } from 'node:test'
+import { realSurroundings } from '@signet/authority/surroundings.ts'
 import { startTestAuthority } from '@signet/testkit/authority.ts'
 
 it('answers a request that comes over an open connection while it drains, and closes the connection after it', async () => {
@@ -24,4 +25,29 @@ it('answers a request that comes over an open connection while it drains, and cl
   await closing
   assert.match(text, /^HTTP\/1\.1 200 /)
   assert.match(text, /^connection: close/im)
+})
+
+it('closes a connection whose last request was under way when it was told to stop, long before it would be cut', {
+  timeout: 20_000,
+}, async () => {
+  const real = realSurroundings()
+  // What would cut it in the end never comes.
+  const after: typeof real.timers.after = (milliseconds, task) =>
+    real.timers.after(milliseconds < 5000 ? milliseconds : 2 ** 30, task)
+  const authority = await startTestAuthority({ surroundings: { ...real, timers: { ...real.timers, after } } })
+  const socket = connect(Number(new URL(authority.url).port), 'localhost')
+  let text = ''
+  socket.setEncoding('latin1').on('data', (chunk: string) => {
+    text += chunk
+  })
+  const form = 'grant_type=nothing'
+  const head = `POST /token HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/x-www-form-urlencoded\r\nContent-Length: ${form.length}`
+  socket.write(`${head}\r\n\r\n${form.slice(0, 5)}`)
+  await fetch(`${authority.url}/healthz`) // The half was read before this was answered.
+  const ended = once(socket, 'end')
+  const closing = authority.close()
+  await new Promise((resolve) => setImmediate(resolve))
+  socket.write(form.slice(5))
+  await Promise.all([ended, closing])
+  assert.match(text, /^HTTP\/1\.1 4\d\d /)
 })
