@@ -1,13 +1,25 @@
 import { createServer } from 'node:net'
 
-/** A port of this machine that nobody listens on at this moment. */
+const LEAST = 20_000
+const MOST = 32_000
+const given = new Set<number>()
+
+/**
+ * A port of this machine that nobody listens on and that this process has not given away yet. It lies below those which the system lends to outgoing
+ * connections: one of these would take the port of a server that is down for a moment.
+ */
 export async function freePort(host: '127.0.0.1' | 'localhost' = '127.0.0.1'): Promise<number> {
-  const probe = createServer()
-  await new Promise<void>((resolve, reject) => {
-    probe.once('error', reject)
-    probe.listen(0, host, resolve)
-  })
-  const { port } = probe.address() as { port: number }
-  await new Promise((resolve) => probe.close(resolve))
-  return port
+  for (;;) {
+    const port = LEAST + Math.floor(Math.random() * (MOST - LEAST))
+    if (given.has(port)) continue
+    const probe = createServer()
+    const isFree = await new Promise<boolean>((resolve) => {
+      probe.once('error', () => resolve(false))
+      probe.listen(port, host, () => resolve(true))
+    })
+    if (!isFree) continue
+    given.add(port)
+    await new Promise((resolve) => probe.close(resolve))
+    return port
+  }
 }
