@@ -12,8 +12,8 @@ export interface Balancer {
   close(): Promise<void>
 }
 
-export async function startBalancer(targets: readonly number[]): Promise<Balancer> {
-  const nodes = targets.map((port) => ({ port, ready: false, sockets: new Set<Socket>() }))
+export async function startBalancer(targets: readonly { host: string; port: number }[]): Promise<Balancer> {
+  const nodes = targets.map((target) => ({ ...target, ready: false, sockets: new Set<Socket>() }))
   let turn = 0
   let closed = false
   const server = createServer({ noDelay: true }, (near) => {
@@ -35,7 +35,7 @@ export async function startBalancer(targets: readonly number[]): Promise<Balance
   function lead(near: Socket, able: readonly (typeof nodes)[number][]): void {
     const [node, ...others] = able
     if (node === undefined) return void near.destroy()
-    const far = connect({ port: node.port, host: '127.0.0.1', noDelay: true })
+    const far = connect({ port: node.port, host: node.host, noDelay: true })
     let linked = false
     far.once('connect', () => {
       linked = true
@@ -56,7 +56,7 @@ export async function startBalancer(targets: readonly number[]): Promise<Balance
   }
 
   async function look(node: (typeof nodes)[number]): Promise<void> {
-    const ready = await fetch(`http://127.0.0.1:${node.port}/readyz`, { signal: AbortSignal.timeout(PATIENCE_MS) }).then(
+    const ready = await fetch(`http://${node.host}:${node.port}/readyz`, { signal: AbortSignal.timeout(PATIENCE_MS) }).then(
       async (answer) => {
         await answer.arrayBuffer()
         return answer.status === 200

@@ -82,6 +82,11 @@ const GOOD: Record<string, readonly Fact[]> = {
     ...call(2, 150, 160, refused(400, 'invalid_grant')),
     verdict(300, { allowed: false, reason: 'revoked', epoch: 'f', seq: 1 }),
   ],
+  'a token of between a backup and the loss is not in the record': [
+    ...call(1, 10, 20),
+    at(100, { is: 'gap', since: 15, dead: 90, epoch: 'f' }),
+    at(900, { is: 'lineage', token: 't1', found: false }),
+  ],
   'a sign-in that went on while its subject was revoked': [
     ...revoke(100, 200, { kind: 'subject', target: 'p' }),
     ...call(1, 300, 310, { asked: { presented: undefined, madeAt: 50, heldAt: undefined } }),
@@ -93,6 +98,10 @@ const GOOD: Record<string, readonly Fact[]> = {
     at(20, { is: 'fault', round: 0, name: 'node-kill', phase: 'healed' }),
     at(30, { is: 'well', round: 0, tookMs: 10, withinMs: 100, missing: '', last: '' }),
     at(40, { is: 'exited', process: 'node', wanted: true, how: 'SIGKILL' }),
+  ],
+  'a round that the harness gave up': [
+    at(20, { is: 'fault', round: 0, name: 'node-kill', phase: 'healed' }),
+    at(30, { is: 'fault', round: 0, name: 'node-kill', phase: 'abandoned' }),
   ],
 }
 
@@ -196,6 +205,19 @@ const BAD: readonly (readonly [Promised, string, readonly Fact[]])[] = [
   ['record', 'a log with a hole', [log(5, 7)]],
   ['record', 'a number that was given twice', [log(5, 5)]],
   ['record', 'a record that does not verify', [at(10, { is: 'audit', sound: false, detail: 'link 4' })]],
+  ...(
+    [
+      ['before a backup', { since: 30, dead: 90 }],
+      ['after a restore', { since: 2, dead: 8 }],
+    ] as const
+  ).map(
+    ([when, gap]) =>
+      [
+        'record',
+        `a token without a lineage that was issued ${when}`,
+        [...call(1, 10, 20), at(100, { is: 'gap', epoch: 'f', ...gap }), at(900, { is: 'lineage', token: 't1', found: false })],
+      ] as const,
+  ),
   ['record', 'a token without a lineage', [at(10, { is: 'lineage', token: 't', found: false })]],
   ['exits', 'a process that ended by itself', [at(10, { is: 'exited', process: 'node', wanted: false, how: 'code 1' })]],
   [

@@ -45,15 +45,22 @@ export function check(history: readonly Fact[]): readonly Breach[] {
   for (const fact of facts) {
     if (fact.is === 'exited' && !fact.wanted) breach('exits', fact.at, `${fact.process} ended by itself: ${fact.how}`)
     if (fact.is === 'audit' && !fact.sound) breach('record', fact.at, `the audit record does not verify: ${fact.detail}`)
-    if (fact.is === 'lineage' && !fact.found) breach('record', fact.at, `the record knows nothing of token ${fact.token}`)
+    if (fact.is === 'lineage' && !fact.found && !mayBeForgotten(fact.token, known))
+      breach('record', fact.at, `the record knows nothing of token ${fact.token}`)
     if (fact.is === 'well' && fact.missing !== '') {
       breach('recovery', fact.at, `round ${fact.round}: not well ${fact.withinMs} ms after the fault had ended: ${fact.missing}`)
     }
   }
   for (const { round, at } of known.healed.values()) {
-    if (!known.well.has(round)) breach('recovery', at, `round ${round}: nobody saw everybody well again`)
+    if (!known.told.has(round)) breach('recovery', at, `round ${round}: nobody saw everybody well again`)
   }
   return breaches
+}
+
+/** A record that went back to an older state knows nothing of what was issued after that and before the loss. */
+function mayBeForgotten(name: string, { tokens, gaps }: Known): boolean {
+  const token = tokens.get(name)
+  return token !== undefined && gaps.some(({ since, dead }) => token.answeredAt > since && token.askedAt < dead)
 }
 
 type Breaching = (promise: Promised, at: number, detail: string) => void
@@ -122,7 +129,8 @@ function gather(facts: readonly Fact[]) {
     knows: of('knows'),
     log: of('log').at(-1),
     healed: of('fault').filter(({ phase }) => phase === 'healed'),
-    well: new Set(of('well').map(({ round }) => round)),
+    /** Of which it is known how they ended, or why nobody can know. */
+    told: new Set([...of('well'), ...of('fault').filter(({ phase }) => phase === 'abandoned')].map(({ round }) => round)),
   }
 }
 

@@ -3,15 +3,16 @@
  * them one that can be broken. Three nodes on PostgreSQL (with a synchronous standby) and NATS where it is installed, or one on SQLite.
  */
 import { mkdir, readFile, writeFile } from 'node:fs/promises'
-import { createServer } from 'node:net'
 import { join } from 'node:path'
 import { type AdminClient, createAdminClient } from '@signet/api/client.ts'
 import type { Credentials } from '@signet/api/credentials.ts'
+import { freePort } from '@signet/testkit/free-port.ts'
 import { startNats, type TestNats } from '@signet/testkit/nats.ts'
 import { startBalancer } from './balancer.ts'
 import { type Database, startDatabase } from './database.ts'
 import { insist } from './insist.ts'
 import { type Link, startLink } from './link.ts'
+import type { Namespace } from './namespace.ts'
 import { createProcess, type Proc, type Surroundings } from './process.ts'
 import { machineMs } from './recorder.ts'
 import type { Question, Said, Seen } from './validator-process.ts'
@@ -26,6 +27,8 @@ export interface ClusterOptions extends Surroundings {
   readonly databaseEnv?: Readonly<Record<string, string>>
   /** What operators say of their standbys (docs/operating.md, Failover); `lossless` unless given. */
   readonly failover?: 'may-lose' | 'lossless'
+  /** The network of the last node. */
+  readonly apart?: Namespace
   /** Where the store lies; a directory of the run unless given. */
   readonly storeDirectory?: string
 }
@@ -67,6 +70,7 @@ export interface Cluster {
   readonly watchers: readonly Watcher[]
   readonly database: Database | undefined
   readonly nats: TestNats | undefined
+  readonly apart: Namespace | undefined
   readonly surroundings: Surroundings
   /** Every validator judges it from now on, also one that starts later. */
   watch(token: WatchedToken): void
@@ -76,6 +80,7 @@ export interface Cluster {
   close(): Promise<void>
 }
 
+const HERE = '127.0.0.1'
 export const API = 'https://api.example/notes'
 /** A permission that bears little, so that validators probe often; and one that bears much, so that they go on saying yes. */
 const PERMISSIONS = {
@@ -88,7 +93,9 @@ export async function startCluster(options: ClusterOptions): Promise<Cluster> {
   const surroundings = { recorder, janitor, directory }
   const closers: (() => Promise<unknown> | undefined)[] = []
   const close = async () => {
-    for (let one = closers.pop(); one !== undefined; one = closers.pop()) await one()
+    const troubles: unknown[] = []
+    for (let one = closers.pop(); one !== undefined; one = closers.pop()) await one()?.catch((trouble) => troubles.push(trouble))
+    if (troubles.length > 0) throw troubles[0]
   }
   try {
     const state = join(options.storeDirectory ?? directory, 'state')
@@ -101,9 +108,14 @@ export async function startCluster(options: ClusterOptions): Promise<Cluster> {
     const nats = 'skip' in started ? undefined : started
     closers.push(() => nats?.stop())
 
-    const ports: number[] = []
-    for (let i = 0; i < (engine === 'postgres' ? 3 : 1); i++) ports.push(await quietPort())
-    const balancer = await startBalancer(ports)
+    const { apart } = options
+    const count = engine === 'postgres' ? 3 : 1
+    const places: { host: string; port: number; near: string }[] = []
+    for (let i = 1; i <= count; i++) {
+      const isApart = apart !== undefined && i === count
+      places.push({ host: isApart ? apart.far : HERE, port: await freePort(), near: isApart ? apart.near : HERE })
+    }
+    const balancer = await startBalancer(places)
     closers.push(() => balancer.close())
     const issuer = `http://localhost:${balancer.port}`
     const config = join(directory, 'signet.json')
@@ -112,10 +124,10 @@ export async function startCluster(options: ClusterOptions): Promise<Cluster> {
     const commonArgs = ['--config', config, '--state', state, '--issuer', issuer, '--log-level', 'warn']
     commonArgs.push('--failover', options.failover ?? 'lossless')
     const nodes: Node[] = []
-    for (const [index, port] of ports.entries()) {
-      const store = database && (await startLink(database.port))
+    for (const [index, { host, port, near }] of places.entries()) {
+      const store = database && (await startLink(database.port, near))
       if (database !== undefined && store !== undefined) database.links.push(store)
-      const bus = nats && (await startLink(nats.port))
+      const bus = nats && (await startLink(nats.port, near))
       closers.push(
         () => store?.close(),
         () => bus?.close(),
@@ -126,10 +138,11 @@ export async function startCluster(options: ClusterOptions): Promise<Cluster> {
           script: 'packages/authority/main.ts',
           args: [
             ...commonArgs,
-            ...['--listen', `127.0.0.1:${port}`],
-            ...(store === undefined ? [] : ['--database', `postgres://postgres@127.0.0.1:${store.port}/postgres`]),
-            ...(bus === undefined ? [] : ['--bus', `nats://127.0.0.1:${bus.port}`]),
+            ...['--listen', `${host}:${port}`],
+            ...(store === undefined ? [] : ['--database', `postgres://postgres@${near}:${store.port}/postgres`]),
+            ...(bus === undefined ? [] : ['--bus', `nats://${near}:${bus.port}`, '--insecure-plain-bus', 'true']),
           ],
+          ...(host === HERE ? {} : { command: apart?.command ?? [] }),
           ...(index === 0 && options.nodeEnv !== undefined ? { env: options.nodeEnv } : {}),
         },
         surroundings,
@@ -144,7 +157,7 @@ export async function startCluster(options: ClusterOptions): Promise<Cluster> {
         starts,
         start: async () => void starts.push(await proc.start()),
         ready: () =>
-          fetch(`http://127.0.0.1:${port}/readyz`, { signal: AbortSignal.timeout(1000) }).then(
+          fetch(`http://${host}:${port}/readyz`, { signal: AbortSignal.timeout(1000) }).then(
             async (answer) => {
               await answer.arrayBuffer()
               return answer.status === 200
@@ -197,6 +210,7 @@ export async function startCluster(options: ClusterOptions): Promise<Cluster> {
       watchers,
       database,
       nats,
+      apart,
       surroundings,
       watch(token) {
         watched.set(token.name, token)
@@ -266,21 +280,6 @@ function createWatcher(
       tell({ last: tokens })
       await Promise.race([heard, new Promise((resolve) => setTimeout(resolve, LAST_WORDS_MS).unref())])
     },
-  }
-}
-
-/** Below those that the system gives to outgoing connections: one of those may take a node's port while it is down. */
-async function quietPort(): Promise<number> {
-  for (;;) {
-    const port = 20_000 + Math.floor(Math.random() * 10_000)
-    const probe = createServer()
-    const isFree = await new Promise<boolean>((resolve) => {
-      probe.once('error', () => resolve(false))
-      probe.listen(port, '127.0.0.1', () => resolve(true))
-    })
-    if (!isFree) continue
-    await new Promise((resolve) => probe.close(resolve))
-    return port
   }
 }
 

@@ -22,8 +22,9 @@ export type Fact = At &
         /** A token asked for so long after a client's or the issuer's revocation was acknowledged is alive. */
         readonly mintStalenessMs: number
       }
-    /** A fault: when it was done, when everything was put back, when all were well again. */
-    | { readonly is: 'fault'; readonly round: number; readonly name: string; readonly phase: 'injected' | 'healed' }
+    /** A fault: when it was done, when everything was put back; `abandoned` when the harness failed, so that nobody knows how it ended. */
+    | { readonly is: 'fault'; readonly round: number; readonly name: string; readonly phase: 'injected' | 'healed' | 'abandoned' }
+    /** When all were well again. */
     | {
         readonly is: 'well'
         readonly round: number

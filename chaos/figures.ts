@@ -32,6 +32,7 @@ export function measure(facts: readonly Fact[], startMs: readonly number[]): Fig
   for (const fact of facts) {
     if (fact.is === 'fault' && fact.phase === 'injected')
       open = { round: fact.round, at: fact.at, healedAt: fact.at, lastError: fact.at, errors: 0 }
+    else if (fact.is === 'fault' && fact.phase === 'abandoned') open = undefined
     else if (fact.is === 'fault' && open !== undefined) open.healedAt = fact.at
     else if (fact.is === 'asked' && fact.who === 'honest') honest.set(fact.call, fact.at)
     else if (fact.is === 'answered' && honest.has(fact.call)) {

@@ -7,8 +7,8 @@ import { rmSync } from 'node:fs'
 import { createInterface } from 'node:readline'
 
 export interface Charge {
-  readonly kind: 'process' | 'mount' | 'directory'
-  /** Process id (of a group), or path. */
+  readonly kind: 'process' | 'mount' | 'namespace' | 'directory'
+  /** Process id (of a group), path, or the name of a network namespace. */
   readonly name: string
 }
 
@@ -57,5 +57,6 @@ if (import.meta.main) {
     }
   }
   for (const { kind, name } of left) if (kind === 'mount') spawnSync('umount', ['-l', name], { stdio: 'ignore' })
+  for (const { kind, name } of left) if (kind === 'namespace') spawnSync('ip', ['netns', 'delete', name], { stdio: 'ignore' })
   for (const { kind, name } of left) if (kind === 'directory') rmSync(name, { recursive: true, force: true })
 }

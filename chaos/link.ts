@@ -18,7 +18,8 @@ export interface Link {
   close(): Promise<void>
 }
 
-export async function startLink(first: number): Promise<Link> {
+/** To a port on 127.0.0.1; it listens on `host`. */
+export async function startLink(first: number, host = '127.0.0.1'): Promise<Link> {
   let target = first
   let isCut = false
   let isHeld = false
@@ -49,7 +50,7 @@ export async function startLink(first: number): Promise<Link> {
   })
   await new Promise<void>((resolve, reject) => {
     server.once('error', reject)
-    server.listen(0, '127.0.0.1', resolve)
+    server.listen(0, host, resolve)
   })
   const drop = () => {
     for (const pair of [...pairs]) for (const socket of pair) socket.destroy()

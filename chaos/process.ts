@@ -12,6 +12,8 @@ import type { Recorder } from './recorder.ts'
 
 export interface Spec {
   readonly name: string
+  /** Begins the command line: what the process is run by. */
+  readonly command?: readonly string[]
   /** From the repository's root. */
   readonly script: string
   readonly args: readonly string[]
@@ -42,6 +44,7 @@ export interface Proc {
 const ROOT = join(import.meta.dirname, '..')
 const READY_WITHIN_MS = 30_000
 const STOP_WITHIN_MS = 10_000
+const LAST_WORDS = 2000
 
 export function createProcess(spec: Spec, { recorder, janitor, directory }: Surroundings): Proc {
   let child: ChildProcess | undefined
@@ -60,7 +63,8 @@ export function createProcess(spec: Spec, { recorder, janitor, directory }: Surr
       if (child !== undefined) throw new Error(`${spec.name} is running`)
       const began = performance.now()
       wanted = false
-      const started = spawn(process.execPath, [join(ROOT, spec.script), ...spec.args], {
+      const [program, ...args] = [...(spec.command ?? []), process.execPath, join(ROOT, spec.script), ...spec.args]
+      const started = spawn(program as string, args, {
         cwd: directory,
         env: { ...process.env, ...spec.env, ...env },
         stdio: ['pipe', 'pipe', 'pipe'],
@@ -68,13 +72,23 @@ export function createProcess(spec: Spec, { recorder, janitor, directory }: Surr
       })
       child = started
       const forget = janitor.add('process', String(started.pid))
-      const complaints = createWriteStream(join(directory, `${spec.name}.log`), { flags: 'a' })
+      const complaints = createWriteStream(join(directory, `${spec.name}.log`), { flags: 'a' }).on('error', () => {})
       started.stderr.pipe(complaints)
+      let lastWords = ''
+      started.stderr.on('data', (text: Buffer) => {
+        lastWords = (lastWords + text.toString()).slice(-LAST_WORDS)
+      })
       started.stdin.on('error', () => {}) // It was killed while we wrote.
       exited = once(started, 'exit').then(([code, signal]) => {
         forget()
         child = undefined
-        recorder.note({ is: 'exited', process: spec.name, wanted, how: signal ?? `code ${code}` })
+        const said = wanted ? '' : lastWords.trim().replace(/^.*\n/s, '')
+        recorder.note({
+          is: 'exited',
+          process: spec.name,
+          wanted,
+          how: `${signal ?? `code ${code}`}${said === '' ? '' : `, ${said}`}`,
+        })
       })
       const ready = Promise.withResolvers<void>()
       let isReady = false

@@ -21,6 +21,7 @@ export function createRecorder(file: string): Recorder {
   const beganMs = machineMs()
   const facts: Fact[] = []
   const out = createWriteStream(file, { mode: 0o600 })
+  out.on('error', () => {}) // Somebody who is late, when it is closed; or the directory has gone.
   let numbers = 0
   return {
     facts,

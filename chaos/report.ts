@@ -3,9 +3,10 @@ import { execFileSync } from 'node:child_process'
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { availableParallelism, cpus, platform, release, totalmem } from 'node:os'
 import { join } from 'node:path'
+import { PROMISES, type Promised } from './checker.ts'
 import { FAULTS } from './faults/faults.ts'
 import { quantile } from './figures.ts'
-import type { RunResult } from './run.ts'
+import type { Failure, RunResult } from './run.ts'
 import type { SoakResult } from './soak.ts'
 
 /** One row: a fault on a store. */
@@ -15,6 +16,9 @@ interface Row {
   readonly commit: string
   readonly rounds: number
   readonly breaches: number
+  /** The promises that were broken, and the first thing that was seen of each. */
+  readonly broken: readonly { readonly promise: string; readonly detail: string }[]
+  readonly failures: readonly Failure[]
   readonly requests: number
   readonly errors: number
   readonly errorsMs: number
@@ -29,13 +33,14 @@ interface Kept {
 
 const ROOT = join(import.meta.dirname, '..')
 const OUT = join(import.meta.dirname, 'out')
+const FILE = join(OUT, 'results.json')
 const DOCUMENT = join(ROOT, 'docs/reliability.md')
 const MARKERS = ['<!-- chaos: begin -->', '<!-- chaos: end -->'] as const
+const commit = commitOf()
 
 export function keep(results: readonly RunResult[], soaks: readonly SoakResult[]): void {
   const kept = read()
-  const commit = commitOf()
-  for (const { fault, engine, rounds, breaches, figures } of results) {
+  for (const { fault, engine, rounds, breaches, figures, failures } of results) {
     const well = figures.rounds.map(({ wellMs }) => wellMs)
     const row: Row = {
       fault,
@@ -43,6 +48,10 @@ export function keep(results: readonly RunResult[], soaks: readonly SoakResult[]
       commit,
       rounds,
       breaches: breaches.length,
+      broken: breaches
+        .filter(({ promise }, index) => breaches.findIndex((other) => other.promise === promise) === index)
+        .map(({ promise, detail }) => ({ promise, detail })),
+      failures,
       requests: figures.requests,
       errors: figures.errors,
       errorsMs: Math.max(0, ...figures.rounds.map(({ errorsMs }) => errorsMs)),
@@ -53,13 +62,28 @@ export function keep(results: readonly RunResult[], soaks: readonly SoakResult[]
     kept.rows = [...kept.rows.filter((other) => other.fault !== fault || other.engine !== engine), row]
   }
   for (const soak of soaks) kept.soaks = [...kept.soaks.filter(({ bus }) => bus !== soak.bus), { ...soak, commit }]
+  write(kept)
+}
+
+/** A report begins anew. */
+export const forgetAll = (): void => write({ rows: [], soaks: [] })
+
+/** Whether this commit has a result: of a fault, or of a soak. */
+export function isMeasured(what: { readonly fault: string; readonly engine: string } | { readonly bus: boolean }): boolean {
+  const { rows, soaks } = read()
+  return 'bus' in what
+    ? soaks.some((soak) => soak.bus === what.bus && soak.commit === commit)
+    : rows.some((row) => row.fault === what.fault && row.engine === what.engine && row.commit === commit && row.rounds > 0)
+}
+
+function write(kept: Kept): void {
   mkdirSync(OUT, { recursive: true })
-  writeFileSync(join(OUT, 'results.json'), `${JSON.stringify(kept, undefined, 2)}\n`)
+  writeFileSync(FILE, `${JSON.stringify(kept, undefined, 2)}\n`)
 }
 
 function read(): Kept {
   try {
-    return JSON.parse(readFileSync(join(OUT, 'results.json'), 'utf8')) as Kept
+    return JSON.parse(readFileSync(FILE, 'utf8')) as Kept
   } catch {
     return { rows: [], soaks: [] }
   }
@@ -68,9 +92,9 @@ function read(): Kept {
 function commitOf(): string {
   const git = (...args: string[]) => execFileSync('git', args, { cwd: ROOT, encoding: 'utf8' }).trim()
   try {
-    return (
-      git('rev-parse', '--short', 'HEAD') + (git('status', '--porcelain', '--untracked-files=no') === '' ? '' : ' with changes')
-    )
+    // The report itself, which a run writes time and again, is no change of what is measured.
+    const changes = git('status', '--porcelain', '--untracked-files=no', '--', '.', ':!docs/reliability.md')
+    return git('rev-parse', '--short', 'HEAD') + (changes === '' ? '' : ' with changes')
   } catch {
     return 'unknown'
   }
@@ -90,17 +114,19 @@ function report({ rows, soaks }: Kept): string {
   const commits = [...new Set([...rows, ...soaks].map(({ commit }) => commit))].join(', ')
   const total = rows.reduce((sum, { rounds }) => sum + rounds, 0)
   const breaches = rows.reduce((sum, row) => sum + row.breaches, 0)
+  const failures = rows.reduce((sum, row) => sum + row.failures.length, 0)
   const processor = `${cpus()[0]?.model.trim()}, ${availableParallelism()} cores, ${Math.round(totalmem() / 2 ** 30)} GiB`
   return [
-    `${total} rounds, ${breaches} breaches; ${new Date().toISOString().slice(0, 10)}, commit ${commits}; ${processor}, ${platform()} ${release()}, Node ${process.versions.node}.`,
+    `${total} rounds, ${breaches} breaches${failures === 0 ? '' : `, ${failures} rounds in which the harness failed`}; ${new Date().toISOString().slice(0, 10)}, commit ${commits}; ${processor}, ${platform()} ${release()}, Node ${process.versions.node}.`,
     '',
-    '| fault | store | rounds | breaches | requests failed | longest after the fault | well after its end: median | at most |',
-    '|---|---|---|---|---|---|---|---|',
+    '| fault | store | rounds | harness failed | breaches | requests failed | longest after the fault | well after its end: median | at most |',
+    '|---|---|---|---|---|---|---|---|---|',
     ...sorted.map(
       (row) =>
-        `| ${row.fault} | ${row.engine} | ${row.rounds} | ${row.breaches} | ${row.errors} of ${row.requests} | ${seconds(row.errorsMs)} | ${seconds(row.wellMs.p50)} | ${seconds(row.wellMs.most)} |`,
+        `| ${row.fault} | ${row.engine} | ${row.rounds} | ${row.failures.length} | ${row.breaches} | ${row.errors} of ${row.requests} | ${seconds(row.errorsMs)} | ${seconds(row.wellMs.p50)} | ${seconds(row.wellMs.most)} |`,
     ),
     '',
+    ...listed(sorted),
     '| what was aimed at | measured | |',
     '|---|---|---|',
     ...aims(rows, soaks).map(({ aim, found, met }) => `| ${aim} | ${found} | ${met ? 'met' : '**missed**'} |`),
@@ -108,10 +134,20 @@ function report({ rows, soaks }: Kept): string {
   ].join('\n')
 }
 
+/** What was broken, and where the harness failed. */
+function listed(rows: readonly Row[]): readonly string[] {
+  const lines = rows.flatMap(({ fault, engine, broken, failures }) => [
+    ...broken.map(({ promise, detail }) => `- **${fault} on ${engine}** broke "${PROMISES[promise as Promised]}": ${detail}`),
+    ...failures.map(({ round, reason }) => `- The harness failed in round ${round} of ${fault} on ${engine}: ${reason}`),
+  ])
+  return lines.length === 0 ? [] : [...lines, '']
+}
+
 const seconds = (milliseconds: number) => `${(milliseconds / 1000).toFixed(2)} s`
 
 function aims(rows: readonly Row[], soaks: readonly SoakResult[]): readonly { aim: string; found: string; met: boolean }[] {
-  const found = (fault: string, engine = 'postgres') => rows.find((row) => row.fault === fault && row.engine === engine)
+  const found = (fault: string, engine = 'postgres') =>
+    rows.find((row) => row.fault === fault && row.engine === engine && row.rounds > 0)
   const nodeKill = found('node-kill')
   const failover = found('failover')
   const bus = rows.filter(({ fault }) => fault.startsWith('bus-') || fault === 'partition-node-bus')

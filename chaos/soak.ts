@@ -11,11 +11,12 @@ import { newId } from '@signet/kernel/ids.ts'
 import { API, type Cluster, startCluster } from './cluster.ts'
 import { quantile } from './figures.ts'
 import { insist } from './insist.ts'
-import type { Janitor } from './janitor.ts'
+import { type Janitor, startJanitor } from './janitor.ts'
 import { createProcess, type Proc } from './process.ts'
 import { createRecorder, machineMs } from './recorder.ts'
 import { createRequests } from './requests.ts'
 import type { Ended, Hold } from './soak-process.ts'
+import { within } from './within.ts'
 
 export interface SoakResult {
   readonly bus: boolean
@@ -40,7 +41,19 @@ const EACH = 25
 /** What is asked at once, at most: beyond, the pace is not kept, and said so. */
 const MAX_UNDER_WAY = 500
 
-export async function soak(minutes: number, bus: boolean, janitor: Janitor): Promise<SoakResult> {
+/** Until it must be over, beyond the minutes asked for. */
+const AROUND_MS = 300_000
+
+export async function soak(minutes: number, bus: boolean): Promise<SoakResult> {
+  const janitor = startJanitor()
+  try {
+    return await within(minutes * 60_000 + AROUND_MS, 'to soak', soakWith(janitor, minutes, bus))
+  } finally {
+    await janitor.close()
+  }
+}
+
+async function soakWith(janitor: Janitor, minutes: number, bus: boolean): Promise<SoakResult> {
   const directory = await mkdtemp(join(tmpdir(), 'signet-chaos-'))
   const forget = janitor.add('directory', directory)
   const recorder = createRecorder(join(directory, 'history.jsonl'))

@@ -2,7 +2,7 @@
  * The steady life of a cluster: people whose tabs refresh, services with credentials of their own, thieves, and operators who take things back
  * and look after the place. Bounded: each loop has one request under way, and waits between two.
  */
-import { randomBytes } from 'node:crypto'
+import { randomBytes, randomUUID } from 'node:crypto'
 import type { ApiError } from '@signet/api/errors.ts'
 import type { KeyKind } from '@signet/kernel/revocation.ts'
 import { REDIRECT } from '../packages/cli/drill/oauth.ts'
@@ -19,6 +19,8 @@ export interface Workload {
   readonly tokens: ReadonlyMap<string, { readonly token: string; readonly ids: Ids }>
   /** Families that were taken back, for a last try. */
   readonly ended: readonly Holding[]
+  /** What ended a part of it: a mistake of the harness. */
+  readonly broke: unknown
   stop(): Promise<void>
 }
 
@@ -72,20 +74,31 @@ export async function startWorkload(cluster: Cluster): Promise<Workload> {
     stock: { fresh: [], shared: [] },
     stopping: false,
   }
-  const loops: Promise<void>[] = []
-  for (let i = 0; i < FAMILIES; i++) loops.push(family(scene, await person()))
-  for (let i = 0; i < 2; i++) loops.push(service(scene, machine))
-  const doomed: Person[] = []
-  for (let i = 0; i < DOOMED_PEOPLE; i++) doomed.push(await person())
-  loops.push(stockUp(scene, doomed.slice(1), 'fresh'), stockUp(scene, doomed.slice(0, 1), 'shared'))
-  for (let i = 0; i < 2; i++) loops.push(operator(scene))
-  loops.push(thief(scene), caretaker(scene))
+  const people = await Promise.all(Array.from({ length: FAMILIES + DOOMED_PEOPLE }, person))
+  const doomed = people.splice(FAMILIES)
+  let broke: unknown
+  const loops = [
+    ...people.map((one) => family(scene, one)),
+    ...Array.from({ length: 2 }, () => service(scene, machine)),
+    stockUp(scene, doomed.slice(1), 'fresh'),
+    stockUp(scene, doomed.slice(0, 1), 'shared'),
+    ...Array.from({ length: 2 }, () => operator(scene)),
+    thief(scene),
+    caretaker(scene),
+  ].map((loop) =>
+    loop.catch((error: unknown) => {
+      broke ??= error
+    }),
+  )
   return {
     requests,
     shop,
     machine,
     tokens: scene.tokens,
     ended: scene.ended,
+    get broke() {
+      return broke
+    },
     async stop() {
       scene.stopping = true
       await Promise.all(loops)
@@ -260,29 +273,35 @@ async function end(scene: Scene, holding: Holding, kind: KeyKind, act: 'revoke' 
   hideLater(scene, holding.ids.token)
 }
 
-/** Asks until it is acknowledged, three times at most: the same question each time. */
 async function revoke(scene: Scene, kind: KeyKind, target: string, act: 'revoke' | 'renew', madeAt: number): Promise<boolean> {
   const { admin, surroundings } = scene.cluster
   const { recorder } = surroundings
   const id = recorder.number()
-  const idempotencyKey = randomBytes(16).toString('hex')
   recorder.note({ is: 'revoking', id, kind, target, act })
-  for (let tries = 0; tries < 3 && !scene.stopping; tries++) {
-    const receipt = await careful(scene, `to ${act} a ${kind}`, madeAt, () =>
+  const receipt = await again(scene, (idempotencyKey) =>
+    careful(scene, `to ${act} a ${kind}`, madeAt, () =>
       admin.call('revoke', {
         body: { target: { kind, id: target }, reason: 'chaos', keep_grants: act === 'renew' },
         idempotencyKey,
         scope: 'signet:admin',
       } as never),
-    )
-    if (receipt !== undefined) {
-      const { epoch, seq } = receipt as unknown as { epoch: string; seq: number }
-      recorder.note({ is: 'revoked', id, epoch, seq })
-      return true
-    }
+    ),
+  )
+  if (receipt === undefined) return false
+  const { epoch, seq } = receipt as unknown as { epoch: string; seq: number }
+  recorder.note({ is: 'revoked', id, epoch, seq })
+  return true
+}
+
+/** Three times at most, until it is acknowledged: the same question with the same key. */
+async function again<T>(scene: Scene, ask: (idempotencyKey: string) => Promise<T | undefined>): Promise<T | undefined> {
+  const key = randomUUID()
+  for (let tries = 0; tries < 3 && !scene.stopping; tries++) {
+    const answer = await ask(key)
+    if (answer !== undefined) return answer
     await pause(100, 200)
   }
-  return false
+  return undefined
 }
 
 /** What the admin API answers about something that is there since `madeAt`; undefined when it says "not now" or nothing. Any other no is a fact. */
@@ -342,17 +361,26 @@ async function suspendForAWhile(scene: Scene): Promise<void> {
   if (holding === undefined || target === undefined) return
   const id = recorder.number()
   recorder.note({ is: 'revoking', id, kind: 'grant', target, act: 'suspend' })
-  const receipt = await careful(scene, 'to suspend a grant', holding.madeAt, () =>
-    admin.call('suspend', { body: { target: { kind: 'grant', id: target }, reason: 'chaos' } }),
+  const receipt = await again(scene, (idempotencyKey) =>
+    careful(scene, 'to suspend a grant', holding.madeAt, () =>
+      admin.call('suspend', { body: { target: { kind: 'grant', id: target }, reason: 'chaos' }, idempotencyKey }),
+    ),
   )
   if (receipt !== undefined) {
     recorder.note({ is: 'revoked', id, epoch: receipt.epoch, seq: receipt.seq })
     await pause(200, 400)
   }
   recorder.note({ is: 'resuming', kind: 'grant', target })
-  await careful(scene, 'to lift a suspension', holding.madeAt, () =>
-    admin.call('resume', { params: { kind: 'grant', id: target } }),
-  )
+  const lift = (idempotencyKey: string) => admin.call('resume', { params: { kind: 'grant', id: target }, idempotencyKey })
+  // Whether there is anything to lift nobody knows then.
+  if (receipt === undefined) await lift(randomUUID()).catch(() => undefined)
+  else
+    await again(scene, (key) =>
+      careful(scene, 'to lift a suspension', holding.madeAt, async () => {
+        await lift(key)
+        return true
+      }),
+    )
   hideLater(scene, holding.ids.token)
 }
 

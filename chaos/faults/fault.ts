@@ -27,8 +27,8 @@ export interface Preparation {
   readonly janitor: ClusterOptions['janitor']
 }
 export interface Prepared {
-  readonly options: Partial<Pick<ClusterOptions, 'nodeEnv' | 'databaseEnv' | 'storeDirectory' | 'failover'>>
-  close?(): Promise<void>
+  readonly options: Partial<Pick<ClusterOptions, 'nodeEnv' | 'databaseEnv' | 'storeDirectory' | 'failover' | 'apart'>>
+  close?(): Promise<void> | void
 }
 
 export const BOTH: readonly Engine[] = ['sqlite', 'postgres']

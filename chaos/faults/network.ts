@@ -1,5 +1,6 @@
 /** Ways between parts break: cut, silent in one direction or both, or down for a moment so that everything arrives late. */
 import type { Link } from '../link.ts'
+import { makeNamespace, missingNamespace } from '../namespace.ts'
 import { BOTH, type Fault, turn } from './fault.ts'
 
 const HOWS = ['cut', 'held', 'there', 'back', 'both'] as const
@@ -18,6 +19,21 @@ const nodeStore: Fault = {
   inject: ({ nodes }, round) => breakLink(turn(nodes, round).store, round),
   lastsMs: [200, 2000],
   heal: ({ nodes }, round) => turn(nodes, round).store?.heal(),
+}
+
+const nodeKernel: Fault = {
+  name: 'partition-node-kernel',
+  about:
+    'a node in a network of its own: what it sends, what it is sent, or both is lost by the kernel, without a word to anybody',
+  engines: ['postgres'],
+  missing: missingNamespace,
+  async prepare({ janitor }) {
+    const apart = makeNamespace(janitor)
+    return { options: { apart }, close: apart.close }
+  },
+  inject: ({ apart }, round) => apart?.lose(...turn([['there', 'back'], ['there'], ['back']] as const, round)),
+  lastsMs: [200, 4000],
+  heal: ({ apart }) => apart?.heal(),
 }
 
 const allStore: Fault = {
@@ -88,4 +104,13 @@ const busWipe: Fault = {
   heal: () => {},
 }
 
-export const networkFaults: readonly Fault[] = [nodeStore, allStore, validatorAuthority, nodeBus, busKill, busPause, busWipe]
+export const networkFaults: readonly Fault[] = [
+  nodeStore,
+  nodeKernel,
+  allStore,
+  validatorAuthority,
+  nodeBus,
+  busKill,
+  busPause,
+  busWipe,
+]
