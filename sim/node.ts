@@ -4,11 +4,11 @@
  */
 
 import { makeCheckpoint } from '@signet/authority/audit/checkpoint.ts'
-import { authenticateClient, createKnownClients } from '@signet/authority/clients/authenticate-client.ts'
+import { authenticateClient, createKnownClients, followLog } from '@signet/authority/clients/authenticate-client.ts'
 import { authorizationCode } from '@signet/authority/grants/authorization-code.ts'
 import { clientCredentials } from '@signet/authority/grants/client-credentials.ts'
 import { issueCode } from '@signet/authority/grants/code.ts'
-import type { Caller, TokenSet } from '@signet/authority/grants/grant.ts'
+import { abreast, type Caller, type TokenSet } from '@signet/authority/grants/grant.ts'
 import { identifyToken } from '@signet/authority/grants/identify-token.ts'
 import { createLivingTokens } from '@signet/authority/grants/living-token.ts'
 import { refreshToken } from '@signet/authority/grants/refresh-token.ts'
@@ -107,6 +107,7 @@ export async function startNode(parts: NodeParts) {
   const mint = noted(createMint({ keys, issuer: ISSUER, clock, chance, guardMs: guardMilliseconds(settings) }))
   const catalog = createCatalog(common)
   const clients = createKnownClients(common)
+  followLog(clients, registry, ISSUER)
   const grantParts = {
     ...common,
     mint,
@@ -169,7 +170,7 @@ export async function startNode(parts: NodeParts) {
     exchange: (code: string, verifier: string, asker: Asker, madeMs: number) =>
       issuing(madeMs, async () => {
         const request = { code, redirectUri: REDIRECT, codeVerifier: verifier, scope: undefined, resources: [] }
-        return authorizationCode(request, await callerOf(asker), grantParts)
+        return abreast(await callerOf(asker), (caller) => authorizationCode(request, caller, grantParts), { registry, clients })
       }),
 
     refresh: (token: string, asker: Asker, madeMs: number) =>
@@ -180,7 +181,7 @@ export async function startNode(parts: NodeParts) {
           const asked = { refreshToken: token, scope: undefined, resources: [] }
           const caller = await callerOf(asker)
           const changed = (await tampering.caller?.(caller, token, parts)) ?? caller
-          const answer = await refreshToken(asked, changed, grantParts)
+          const answer = await abreast(changed, (caller) => refreshToken(asked, caller, grantParts), { registry, clients })
           const presented = parseRefreshToken(token)
           if (presented === undefined) return answer
           const { family, generation } = presented
@@ -194,7 +195,11 @@ export async function startNode(parts: NodeParts) {
 
     service: (asker: Asker) =>
       issuing(undefined, async () =>
-        clientCredentials({ scope: undefined, resources: [API] }, await callerOf(asker), grantParts),
+        abreast(
+          await callerOf(asker),
+          (caller) => clientCredentials({ scope: undefined, resources: [API] }, caller, grantParts),
+          { registry, clients },
+        ),
       ),
 
     async revoke(target: Target, why: Why, fact: RevocationFact) {
@@ -227,8 +232,9 @@ export async function startNode(parts: NodeParts) {
     const credentials = isService
       ? ({ method: 'client_secret_basic', clientId: client, secret: new Secret(SERVICE_SECRET) } as const)
       : ({ method: 'none', clientId: client } as const)
+    const { reachMs } = registry
     const known = await authenticateClient(credentials, { clients, issuer: ISSUER, settings, clock, sha256 })
-    return { client: known, jkt, seen, uses: [] }
+    return { client: known, reachMs, jkt, seen, uses: [] }
   }
 
   async function issuing(madeMs: number | undefined, flow: () => Promise<TokenSet>, presented?: string): Promise<TokenSet> {

@@ -41,9 +41,11 @@ async function act(world: World, dice: Dice, count: number): Promise<void> {
     const fact = await take(world, dice, target, 'suspend', key)
     await apps.delay(dice.between(500, 6000))
     if (fact.ackMs !== undefined) await resume(world, dice, target, fact, key)
-  } else if (what < 18)
+  } else if (what < 18) {
     await take(world, dice, { kind: 'client', id: dice.pick(world.clients) }, dice.pick(['revoke', 'renew'] as const), key)
-  else if (what < 19) await retry(world, dice, (node) => node.service(world.service))
+    // At once, when some nodes may not have heard of the first: what this lets begin anew must not outlive that.
+    for (const id of world.subjects) await take(world, dice, { kind: 'subject', id }, 'renew', `${key}-${id}`)
+  } else if (what < 19) await retry(world, dice, (node) => node.service(world.service))
   else if (token) {
     history.tell(`${token.name} is reported leaked`)
     // Who reports it ends the token and what it came from, whichever of the two had not ended yet.

@@ -8,7 +8,7 @@ import { newId } from '@signet/kernel/ids.ts'
 import { epochSeconds, type Surroundings } from '@signet/kernel/surroundings.ts'
 import fastify from 'fastify'
 import { carryFeed } from './carry-feed.ts'
-import { createKnownClients } from './clients/authenticate-client.ts'
+import { createKnownClients, followLog } from './clients/authenticate-client.ts'
 import { useUp } from './clients/single-use.ts'
 import { closeInTime, createClosing, drained } from './closing.ts'
 import type { Config } from './config.ts'
@@ -233,12 +233,7 @@ export async function assemble(foundation: Foundation) {
     const mint = createMint({ ...common, keys, guardMs: guardMilliseconds(settings) })
     const catalog = createCatalog(common)
     const clients = createKnownClients(common)
-    registry.follow({
-      applied: (_epoch, entries) => {
-        for (const { kind, issuer: of, target } of entries) if (kind === 'client' && of === issuer) clients.forget(target)
-      },
-      reset: () => {}, // What is remembered is younger than minting may rest on in any case.
-    })
+    followLog(clients, registry, issuer)
     const version = policyVersion(settings, sha256)
     const validator = createOwnValidator({ ...common, keys, registry, surroundings })
     closing.add(() => validator.close())

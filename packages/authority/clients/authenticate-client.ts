@@ -9,6 +9,7 @@ import type { Secret } from '@signet/kernel/secret.ts'
 import { type Clock, epochSeconds, type Sha256 } from '@signet/kernel/surroundings.ts'
 import type { PolicySettings } from '../policy/settings.ts'
 import type { ClientRecord } from '../store/ports/clients.ts'
+import type { LogEntry } from '../store/ports/revocations.ts'
 import type { Store } from '../store/store.ts'
 import { assertedClient, verifyAssertion } from './client-assertion.ts'
 import { createRecent, type Moment, type Recent } from './recent.ts'
@@ -72,6 +73,15 @@ export async function vouchedClient(
   if (record === undefined || record.status === 'revoked') throw failed()
   if (record.status === 'suspended') throw refusal('access_denied', 'client_suspended' satisfies ClientReason)
   return { record, knownAt, uses: [] }
+}
+
+/** The client of a request once more, as the store knows it now. It has proven itself; whether it still may ask is judged anew. */
+export async function clientAgain(client: AuthenticatedClient, clients: KnownClients): Promise<AuthenticatedClient> {
+  clients.forget(client.record.id)
+  const { value: record, at: knownAt } = await clients.find(client.record.id)
+  if (record === undefined || record.status === 'revoked') throw failed()
+  if (record.status === 'suspended') throw refusal('access_denied', 'client_suspended' satisfies ClientReason)
+  return { ...client, record, knownAt }
 }
 
 /**
@@ -144,5 +154,20 @@ export function createKnownClients(parts: {
     staleMs: STALE_MS,
     capacity: 10_000,
     clock: parts.clock,
+  })
+}
+
+/** What tells of the log's entries, in order; the registry. */
+interface Log {
+  follow(follower: { applied(epoch: string, entries: readonly LogEntry[]): void; reset(): void }): unknown
+}
+
+/** Forgets what the log says has changed. */
+export function followLog(clients: KnownClients, log: Log, ownIssuer: string): void {
+  log.follow({
+    applied(_epoch, entries) {
+      for (const { kind, issuer, target } of entries) if (kind === 'client' && issuer === ownIssuer) clients.forget(target)
+    },
+    reset: () => clients.forgetAll(),
   })
 }

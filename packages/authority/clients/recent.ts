@@ -24,6 +24,7 @@ export interface Recent<V> {
   find(key: string): Known<V> | Promise<Known<V>>
   /** The next question goes to the store. */
   forget(key: string): void
+  forgetAll(): void
 }
 
 /**
@@ -77,6 +78,11 @@ export function createRecent<V>(
       young.delete(key)
       old.delete(key)
       flights.delete(key)
+    },
+    forgetAll() {
+      young.clear()
+      old.clear()
+      flights.clear()
     },
   }
 }

@@ -6,7 +6,7 @@ import type { Confirmation } from '@signet/kernel/claims.ts'
 import { fault } from '@signet/kernel/errors.ts'
 import { type Chance, type Clock, epochSeconds } from '@signet/kernel/surroundings.ts'
 import type { AuditActor } from '../audit/events.ts'
-import type { AuthenticatedClient } from '../clients/authenticate-client.ts'
+import { type AuthenticatedClient, clientAgain, type KnownClients } from '../clients/authenticate-client.ts'
 import { ageMs, type Moment } from '../clients/recent.ts'
 import type { SingleUse } from '../clients/single-use.ts'
 import type { KeyRing } from '../keys/key-ring.ts'
@@ -25,6 +25,8 @@ import type { Catalog } from './target.ts'
 /** Who asks for tokens, and what the request proved. */
 export interface Caller {
   readonly client: AuthenticatedClient
+  /** The registry's, from before the client was looked up: of cutoffs past it this request cannot know what else came with them. */
+  readonly reachMs: number
   /** Thumbprint of the key whose DPoP proof came with the request. */
   readonly jkt: string | undefined
   /** 8 bytes: keyed digest of network and agent, to compare and not to read. */
@@ -107,12 +109,14 @@ export function knowIssuer({ registry, clock }: Pick<GrantParts, 'registry' | 'c
  * first, so that is the oldest.
  *
  * Every cutoff comes from the record that also said whether the thing has ended. A newer cutoff from elsewhere would carry a
- * token past the revocation of a grant that is not known to have ended yet.
+ * token past the revocation of a grant that is not known to have ended yet. For the same reason none may lie past what the whole node
+ * had heard of when the request came: a person's claims epoch, read just now, would carry the token past the end of his client,
+ * which another node has put into the log before it. Throws `Behind` then.
  */
 export function issueFloor(
   issuer: KnownIssuer,
   standings: readonly (Pick<Standing, 'cutoffMs'> | undefined)[],
-  { client }: Caller,
+  { client, reachMs }: Caller,
   { registry, settings, clock }: Pick<GrantParts, 'registry' | 'settings' | 'clock'>,
 ): number {
   registry.assertMayMint()
@@ -120,7 +124,34 @@ export function issueFloor(
   if (oldestMs > settings.mintStalenessMilliseconds) throw fault('overloaded')
   let floorMs = Math.max(client.record.cutoffMs, issuer.standing.cutoffMs)
   for (const standing of standings) if (standing !== undefined) floorMs = Math.max(floorMs, standing.cutoffMs)
+  if (floorMs > reachMs && floorMs >= clock.now()) throw new Behind()
   return floorMs
+}
+
+/** Something a token hangs on was cut off by an entry of the log that this node has yet to read. Nothing has been changed. */
+export class Behind extends Error {}
+
+/** Times that a request may find its node behind; each catches up with everything that was committed by then. */
+const MAX_BEHIND = 4
+
+/** Runs a grant, again if the node has to catch up with the log first. */
+export async function abreast<T>(
+  caller: Caller,
+  run: (caller: Caller) => Promise<T>,
+  { registry, clients }: { readonly registry: Pick<Registry, 'lookNow' | 'reachMs'>; readonly clients: KnownClients },
+): Promise<T> {
+  let asking = caller
+  for (let tries = 1; ; tries++) {
+    try {
+      return await run(asking)
+    } catch (error) {
+      if (!(error instanceof Behind)) throw error
+      if (tries === MAX_BEHIND) throw fault('overloaded', { cause: error })
+      await registry.lookNow()
+      const { reachMs } = registry // Before the client is looked up, so that he is known at least as well.
+      asking = { ...asking, reachMs, client: await clientAgain(asking.client, clients) }
+    }
+  }
 }
 
 /** Version of the ring key that new refresh tokens are tagged with. */

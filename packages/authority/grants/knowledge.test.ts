@@ -1,12 +1,16 @@
 /** What a node may do with what it knows: nothing is minted on old knowledge, and a refresh can retire the tokens before it. */
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
+import { createInProcessBus } from '@signet/bus/in-process.ts'
 import type { ClientId } from '@signet/kernel/ids.ts'
 import { basicAuth, startTestAuthority, TEST_REDIRECT, type TestAuthority } from '@signet/testkit/authority.ts'
 import { manualSurroundings } from '@signet/testkit/surroundings.ts'
+import { openRegistry } from '../revocation/registry.ts'
+import { createRevoker } from '../revocation/revoke.ts'
+import type { Target } from '../revocation/target.ts'
 import { openSqliteStore } from '../store/sqlite.ts'
 import type { Store } from '../store/store.ts'
-import { realSurroundings } from '../surroundings.ts'
+import { realSurroundings, sha256 } from '../surroundings.ts'
 
 async function grant(authority: TestAuthority) {
   await authority.addResource()
@@ -182,4 +186,51 @@ describe('everything is taken back while a token is being made', () => {
       await close()
     }
   })
+})
+
+describe('another node takes things back, and this one has not heard of it yet', () => {
+  /** An authority, and a revoker of another node on the same store, whose wake-ups do not arrive. */
+  async function withAnother() {
+    const authority = await startTestAuthority()
+    const { store, settings, issuer, keys } = authority
+    const surroundings = realSurroundings()
+    const bus = createInProcessBus(surroundings)
+    const common = { store, settings, issuer, bus, sha256, ...surroundings }
+    const registry = await openRegistry(common)
+    const revoker = createRevoker({ ...common, keys, registry })
+    const why = { reason: 'test', actor: 'operator:test' } as const
+    return {
+      authority,
+      revoke: (target: Target) => revoker.revoke(target, why),
+      renew: (target: Target) => revoker.revoke(target, { ...why, keepGrants: true }),
+      async close() {
+        revoker.close()
+        registry.close()
+        await bus.close()
+        await authority.close()
+      },
+    }
+  }
+
+  for (const kind of ['issuer', 'client'] as const) {
+    it(`so a claims epoch of the person does not carry a refresh past the end of the ${kind}`, async () => {
+      const { authority, revoke, renew, close } = await withAnother()
+      try {
+        await authority.addResource()
+        await authority.addClient({ id: 'web' as ClientId })
+        const { id: subject } = await authority.addSubject()
+        const { code, verifier } = await authority.issueCode({ client: 'web' as ClientId }, await authority.signIn(subject))
+        const form = { grant_type: 'authorization_code', code, code_verifier: verifier, redirect_uri: TEST_REDIRECT }
+        const { body: first } = await authority.post('/token', form, basicAuth('web'))
+        await authority.registry.lookNow()
+        await revoke({ kind, id: kind === 'issuer' ? authority.issuer : 'web' })
+        await renew({ kind: 'subject', id: subject })
+        const { body } = await refresh(authority, first.refresh_token)
+        await authority.registry.lookNow()
+        assert.equal(body.access_token !== undefined && (await isActive(authority, body.access_token)), false)
+      } finally {
+        await close()
+      }
+    })
+  }
 })

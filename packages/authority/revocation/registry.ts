@@ -23,6 +23,11 @@ export interface Registry {
   cutoffMs(kind: KeyKind, id: string): number
   /** How the whole issuer stands: grants made at or before its `revokedMs` have ended. */
   issuerStanding(): IssuerStanding
+  /**
+   * The largest cutoff up to which this node has heard of everything, epoch milliseconds. Later commits have larger ones (revoke.ts), so
+   * whoever meets a cutoff past it, in a record that was read just now, knows of something without what came before it.
+   */
+  readonly reachMs: number
   /** Milliseconds since everything was known for certain; Infinity before that. */
   ageMs(): number
   /** The store's clock minus this node's, milliseconds, as last measured; undefined before that. */
@@ -110,6 +115,9 @@ class LiveRegistry implements Registry {
   readonly #witness: ReturnType<typeof createWitness>
   #standing: IssuerStanding = { status: 'active', cutoffMs: 0, revokedMs: 0, familiesEndedMs: 0 }
   #standingIsOld = true
+  /** The largest cutoff applied, and the one that `reachMs` says: it follows once the issuer's standing is as new. */
+  #appliedMs = 0
+  reachMs = 0
   #fresh: Moment | undefined
   /** As measured when this node's clocks showed `at`. */
   #offset: { readonly milliseconds: number; readonly give: number; readonly at: Moment } | undefined
@@ -294,6 +302,7 @@ class LiveRegistry implements Registry {
       await this.#apply(look, entries)
     }
     if (this.#standingIsOld) await this.#readStanding(look)
+    this.reachMs = this.#appliedMs
     if (this.#position(head.epoch) >= head.seq) this.#fresh = asked
   }
 
@@ -313,6 +322,7 @@ class LiveRegistry implements Registry {
     if (outcome !== 'applied') throw new Error(`entries ${seq + 1} to ${to} of the log are ${outcome}`)
     const storeNowMs = this.#storeNowMs()
     this.#witness.saw(entries, storeNowMs)
+    for (const { cutoffMs } of entries) this.#appliedMs = Math.max(this.#appliedMs, cutoffMs)
     this.#parts.observe?.learned?.(this.#by, Math.max(0, storeNowMs - (entries[0] as LogEntry).atMs))
     // A key's entry may say that another region took over from us.
     const isWide = ({ kind, issuer }: LogEntry) => (kind === 'issuer' || kind === 'key') && issuer === this.#parts.issuer
@@ -335,6 +345,7 @@ class LiveRegistry implements Registry {
     const outcome = this.view.replace(snapshot, this.#limit())
     if (outcome === 'poisoned' || outcome === 'full') throw new Error(`the log's snapshot at ${head.seq} is ${outcome}`)
     this.#standingIsOld = true
+    this.#appliedMs = head.cutoffMs
     const position = { epoch: head.epoch, seq: head.seq }
     this.#witness.begin(position)
     for (const follower of this.#followers) follower.reset(position)

@@ -5,11 +5,12 @@ import { TwoGenerations } from '@signet/validator/two-generations.ts'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { authorizationCode, type CodeExchangeParts } from '../../grants/authorization-code.ts'
 import { clientCredentials } from '../../grants/client-credentials.ts'
-import type { Caller, TokenSet } from '../../grants/grant.ts'
+import { abreast, type Caller, type TokenSet } from '../../grants/grant.ts'
 import { type RefreshParts, refreshToken } from '../../grants/refresh-token.ts'
 import { createRefusalRecorder } from '../../grants/refusals.ts'
 import type { GrantReason } from '../../grants/refuse.ts'
 import type { KeyRing } from '../../keys/key-ring.ts'
+import type { Registry } from '../../revocation/registry.ts'
 import type { Telemetry } from '../../telemetry/metrics.ts'
 import { preflight } from '../cors.ts'
 import type { Form } from '../form.ts'
@@ -20,6 +21,7 @@ import { createProofCheck, singleUseOf } from './dpop.ts'
 import { type ElsewhereParts, relay } from './elsewhere.ts'
 
 export interface TokenParts extends CallerParts, ElsewhereParts, CodeExchangeParts, Omit<RefreshParts, 'pace' | 'refreshed'> {
+  readonly registry: CodeExchangeParts['registry'] & Pick<Registry, 'lookNow' | 'reachMs'>
   readonly telemetry: Pick<Telemetry, 'issued' | 'refreshed'>
 }
 
@@ -32,6 +34,7 @@ export function tokenRoute(app: FastifyInstance, parts: TokenParts): void {
 
   app.post('/token', async (request, reply) => {
     reply.header('cache-control', 'no-store').header('pragma', 'no-cache') // RFC 6749 §5.1.
+    const { reachMs } = parts.registry // Before anything is looked up.
     const asked: { client?: ClientId; grant?: string } = {}
     try {
       const { form, client } = await callerOf(request, reply, parts)
@@ -46,10 +49,11 @@ export function tokenRoute(app: FastifyInstance, parts: TokenParts): void {
       const caller: Caller = {
         client,
         jkt: proof?.jkt,
+        reachMs,
         seen: sight(request),
         uses: proof === undefined ? client.uses : [...client.uses, singleUseOf(proof)],
       }
-      const tokens = await grants[grant](form, caller)
+      const tokens = await abreast(caller, (asking) => grants[grant](form, asking), parts)
       telemetry.issued(grant, reply.elapsedTime / 1000)
       return send(reply, tokens)
     } catch (error) {
