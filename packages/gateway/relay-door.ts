@@ -2,8 +2,9 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { Fault } from '@signet/kernel/errors.ts'
 import { RELAY_PATH, SNAPSHOT_MEDIA_TYPE } from '@signet/kernel/feed.ts'
+import { addressKey, createRateLimit } from '@signet/kernel/rate-limit.ts'
 import type { Position } from '@signet/kernel/revocation-view.ts'
-import type { Timers } from '@signet/kernel/surroundings.ts'
+import type { Clock, Timers } from '@signet/kernel/surroundings.ts'
 import type { Allow } from '@signet/kernel/verdict.ts'
 import { answerOf, certificateThumbprint, isDpopRequest } from '@signet/validator/adapters/answer.ts'
 import type { Validator } from '@signet/validator/index.ts'
@@ -19,6 +20,7 @@ export interface RelayDoorParts {
   readonly open: boolean
   /** The relay's own public keys. */
   readonly jwks: object
+  readonly clock: Clock
   readonly timers: Timers
   ready(): boolean
 }
@@ -29,6 +31,8 @@ export const FEED_PERMISSION = 'signet:feed'
 /** Snapshots under way at once, half of them for one owner at most. */
 const MAX_DOWNLOADS = 64
 const DOWNLOAD_MS = 120_000
+/** Heads signed for one network of an open relay: enough for a thousand readers that probe each second. */
+export const PROBES_OF_NETWORK = { perSecond: 1000, burst: 2000 }
 const KEYS_SECONDS = 60
 
 const PROBE = /^[\w-]{16,128}$/
@@ -43,6 +47,7 @@ class BadRequest extends Error {}
 export function createRelayDoor(parts: RelayDoorParts): (request: IncomingMessage, response: ServerResponse) => void {
   const { feed, issuer, open, jwks } = parts
   const downloads = new Map<string, number>()
+  const probes = createRateLimit(PROBES_OF_NETWORK, parts.clock)
 
   const routes: Readonly<Record<string, Handler>> = {
     [RELAY_PATH]: (_request, response) => {
@@ -64,7 +69,9 @@ export function createRelayDoor(parts: RelayDoorParts): (request: IncomingMessag
     '/feed/keys': (_request, response) =>
       send(response, 'application/jwt', feed.keys(), { 'cache-control': `public, max-age=${KEYS_SECONDS}` }),
     '/feed/head': async (request, response, url) => {
-      if ((await admit(request, response)) === undefined) return
+      const reader = await admit(request, response)
+      if (reader === undefined) return
+      if (open && probes.take(reader.owner) > 0) return problem(response, 429, 'address_rate', 1)
       send(response, 'application/jwt', feed.head(parse(url.searchParams.getAll('probe'), PROBE, 'malformed_probe')), {
         'cache-control': 'no-store',
       })
@@ -112,7 +119,7 @@ export function createRelayDoor(parts: RelayDoorParts): (request: IncomingMessag
     request: IncomingMessage,
     response: ServerResponse,
   ): Promise<{ readonly owner: string; readonly verdict?: Allow } | undefined> {
-    if (open) return { owner: request.socket.remoteAddress ?? '' }
+    if (open) return { owner: addressKey(request.socket.remoteAddress) }
     const context = { needs: FEED_PERMISSION, certificateThumbprint: certificateThumbprint(request.socket) }
     const verdict = await parts.validator.validate(request, context)
     if (verdict.allowed) return { owner: verdict.claims.client_id, verdict }
@@ -161,8 +168,11 @@ function send(response: ServerResponse, type: string, body: string | Uint8Array,
   response.writeHead(200, { ...headers, 'content-type': type, 'content-length': Buffer.byteLength(body) }).end(body)
 }
 
+/** `error` by status; of others the reason is that too. */
+const ERRORS: Readonly<Record<number, string>> = { 400: 'invalid_request', 429: 'slow_down', 503: 'temporarily_unavailable' }
+
 function problem(response: ServerResponse, status: number, reason: string, retryAfterSeconds?: number): void {
-  const code = status === 400 ? 'invalid_request' : status === 503 ? 'temporarily_unavailable' : reason
+  const code = ERRORS[status] ?? reason
   const headers = {
     'content-type': 'application/json; charset=utf-8',
     'cache-control': 'no-store',

@@ -93,7 +93,7 @@ export async function startRelay(config: RelayConfig, outside: RelayOutside): Pr
   const saving = cache.start(feed, (cause) => outside.trouble('cache_file', cause))
 
   const ready = (): boolean => feed.stats().stalenessMs <= config.readySeconds * 1000
-  const door = createRelayDoor({ issuer, feed, validator, open: config.open, jwks: key.jwks, timers, ready })
+  const door = createRelayDoor({ issuer, feed, validator, open: config.open, jwks: key.jwks, clock, timers, ready })
   const server = createServer({ keepAlive: true, noDelay: true }, door)
   const operations =
     config.operations === undefined ? undefined : createServer(relayMetrics({ stats: () => feed.stats(), validator, ready }))

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
+import { createRateLimit, type RateLimit } from '@signet/kernel/rate-limit.ts'
 import { type ManualClock, manualClock } from '@signet/testkit/surroundings.ts'
-import { createRateLimit, type RateLimit } from './rate-limit.ts'
 import { createSharedRateLimit } from './shared-rate-limit.ts'
 
 const RATE = { perSecond: 10, burst: 64 }

@@ -3,8 +3,9 @@
  * account and tells the store afterwards, many at a time; only an asker that is faster than that waits for the answer. So N nodes
  * together grant at most burst + rate × time + N × share of the burst. While the store is away each node keeps the budget by itself.
  */
+
+import { createRateLimit, type Rate, type RateLimit } from '@signet/kernel/rate-limit.ts'
 import type { Clock } from '@signet/kernel/surroundings.ts'
-import { createRateLimit, type Rate, type RateLimit } from './rate-limit.ts'
 
 /** Takes up to `count` from the budget that all nodes share, and says when there is more if that was not all. */
 export type TakeShared = (key: string, count: number) => Promise<{ readonly granted: number; readonly retryAfterMs: number }>

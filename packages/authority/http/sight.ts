@@ -1,7 +1,7 @@
 /** What network and agent a request came from, as a keyed digest: enough to see a change, too little to know where someone was. */
 import { isIPv4, isIPv6 } from 'node:net'
+import { networkOf } from '@signet/kernel/rate-limit.ts'
 import type { KeyRing } from '../keys/key-ring.ts'
-import { networkOf } from './rate-limit.ts'
 
 type Ring = NonNullable<ReturnType<KeyRing['ring']>>
 

@@ -1,5 +1,13 @@
 /** Who calls an OAuth endpoint: reads and authenticates the client, opens the answer to its pages, takes from its budget. */
 import { Refusal } from '@signet/kernel/errors.ts'
+import {
+  addressKey,
+  createRateLimit,
+  type OwnRateLimit,
+  type Rate,
+  type RateLimit,
+  takeOrRefuse,
+} from '@signet/kernel/rate-limit.ts'
 import type { Clock } from '@signet/kernel/surroundings.ts'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import {
@@ -11,7 +19,6 @@ import {
 import type { PolicySettings } from '../../policy/settings.ts'
 import { openToClient } from '../cors.ts'
 import { type Form, formOf } from '../form.ts'
-import { addressKey, createRateLimit, type OwnRateLimit, type Rate, type RateLimit, takeOrRefuse } from '../rate-limit.ts'
 import { createSharedRateLimit, type TakeShared } from '../shared-rate-limit.ts'
 import { readCredentials } from './credentials.ts'
 import type { Step } from './step.ts'

@@ -1,11 +1,12 @@
 /** Passes a request on to the region where its token lives, and that region's answer back. */
+
+import { addressKey } from '@signet/kernel/rate-limit.ts'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { AuthenticatedClient } from '../../clients/authenticate-client.ts'
 import type { SingleUse } from '../../clients/single-use.ts'
 import type { FORWARDED_PATHS, Forward, HomeAnswer } from '../../regions/forward.ts'
 import { FORWARDED_HEADERS } from '../../regions/forward.ts'
 import type { Form } from '../form.ts'
-import { addressKey } from '../rate-limit.ts'
 
 /** The home's answer; undefined when the token is to be judged here. */
 export type Elsewhere = (

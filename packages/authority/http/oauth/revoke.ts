@@ -1,4 +1,6 @@
 /** `POST /revoke` (RFC 7009), and `POST /leaks` for whoever finds a token where none should be. */
+
+import { addressKey, takeOrRefuse } from '@signet/kernel/rate-limit.ts'
 import type { FastifyInstance } from 'fastify'
 import { useUp } from '../../clients/single-use.ts'
 import type { GrantParts } from '../../grants/grant.ts'
@@ -6,7 +8,6 @@ import { type RevocationParts, revokeToken } from '../../grants/revoke-token.ts'
 import type { Triggers } from '../../revocation/triggers.ts'
 import { preflight } from '../cors.ts'
 import { formOf } from '../form.ts'
-import { addressKey, takeOrRefuse } from '../rate-limit.ts'
 import { type CallerParts, callerOf } from './caller.ts'
 import { type ElsewhereParts, relay } from './elsewhere.ts'
 

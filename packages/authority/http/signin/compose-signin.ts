@@ -1,11 +1,12 @@
 /** Sign-in with the OAuth side tied to it: the one place where the two know each other. */
+
+import { createRateLimit, type Rate, takeOrRefuse } from '@signet/kernel/rate-limit.ts'
 import { issueCode } from '../../grants/code.ts'
 import { type Catalog, resolveTarget } from '../../grants/target.ts'
 import type { PolicySettings } from '../../policy/settings.ts'
 import type { SigninParts } from '../../signin/parts.ts'
 import { relyingPartyOf } from '../../signin/passkey.ts'
 import { createPasswords } from '../../signin/password.ts'
-import { createRateLimit, type Rate, takeOrRefuse } from '../rate-limit.ts'
 import { createSharedRateLimit, type TakeShared } from '../shared-rate-limit.ts'
 
 export interface SigninNeeds extends Omit<SigninParts, 'settings' | 'passwords' | 'site' | 'grants' | 'admitInteraction'> {

@@ -2,10 +2,11 @@
  * The pages: everything of the authority that a person sees. `signinRoutes` is the map; each file beside it is one page or a
  * few that belong together, with its template in the `-page` file.
  */
+
+import { createRateLimit, networkOf, takeOrRefuse } from '@signet/kernel/rate-limit.ts'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import type { SigninParts } from '../../signin/parts.ts'
 import { acceptForms } from '../form.ts'
-import { createRateLimit, networkOf, takeOrRefuse } from '../rate-limit.ts'
 import type { Answer } from '../respond.ts'
 import { accountRoutes } from './account.ts'
 import { assetRoutes } from './assets.ts'

@@ -1,9 +1,9 @@
 /**
- * How often somebody may ask one node (ISS-22); shared-rate-limit.ts makes it all nodes. GCRA: one number per asker, the time at which its budget is whole again. Kept in
+ * How often somebody may ask one node (ISS-22). GCRA: one number per asker, the time at which its budget is whole again. Kept in
  * memory and bounded, so a flood under many names costs memory up to the bound and nobody else's budget.
  */
-import { refusal } from '@signet/kernel/errors.ts'
-import type { Clock } from '@signet/kernel/surroundings.ts'
+import { refusal } from './errors.ts'
+import type { Clock } from './surroundings.ts'
 
 export interface Rate {
   readonly perSecond: number
