@@ -252,6 +252,41 @@ test('a relay asks its readers for a token of the authority, and ends their stre
   await until(() => relay.stats().readers === 0, 'its place is free')
 })
 
+test('a reader gives its token to the relay it was told to read from, and to nobody whom that relay names', async () => {
+  const seen: (string | undefined)[] = []
+  const elsewhere = createServer((request, response) => {
+    seen.push(request.headers.authorization)
+    response.writeHead(500).end()
+  })
+  const feed = () => {
+    const other = `http://127.0.0.1:${(elsewhere.address() as AddressInfo).port}`
+    const paths = { head: `${other}/head`, stream: `${other}/stream`, snapshot: `${other}/snapshot`, keys: '/feed/keys' }
+    return { ...paths, jwks_uri: '/feed/jwks', guard_ms: 2000, open: false }
+  }
+  const relay = createServer((request, response) => {
+    if (request.url !== RELAY_PATH) return void response.writeHead(500).end()
+    response.setHeader('content-type', 'application/json')
+    response.end(JSON.stringify({ issuer: issuer.issuer, hops: 1, signet_feed: feed() }))
+  })
+  for (const server of [elsewhere, relay]) {
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+    undoing.add(() => server.close())
+  }
+  const url = `http://127.0.0.1:${(relay.address() as AddressInfo).port}`
+  const reader = readerOf(
+    undoing,
+    issuer,
+    { url, jwks: { keys: [issuer.feedKey.jwk] } },
+    { fetch, feedCredentials: { clientId: 'reader', clientSecret: 'secret' } },
+  )
+  const troubles = told(reader)
+  await until(
+    () => seen.length > 0 || troubles.some((trouble) => trouble.includes('another origin')),
+    'it has read the directory',
+  )
+  assert.deepEqual(seen, [])
+})
+
 test('a reader that is gone before it was let in holds no place', async () => {
   const judged = Promise.withResolvers<void>()
   const verdict = { allowed: true, claims: { client_id: 'hasty' } }

@@ -123,6 +123,9 @@ async function discoverRelay(parts: DiscoveryParts & { readonly relay: string })
   const resolved = Object.entries(listed).map(([name, it]) => [name, typeof it === 'string' ? URL.parse(it, url)?.href : it])
   const feed = readFeed(Object.fromEntries(resolved), isUrl, why)
   if (feed?.keys === undefined) throw why('signet_feed lacks keys')
+  // The reader's token goes there, and a relay is not who may say where else to.
+  const isElsewhere = [feed.head, feed.stream, feed.snapshot, feed.keys].some((it) => new URL(it).origin !== new URL(url).origin)
+  if (isElsewhere) throw why('signet_feed leads to another origin than the relay')
   return { issuer, jwksUri: feed.keys, tokenEndpoint: undefined, feed }
 }
 
