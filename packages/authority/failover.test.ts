@@ -170,6 +170,16 @@ describe('a PostgreSQL that was promoted', { timeout: 120_000 }, () => {
     assert.deepEqual(await soundness(authority), [])
   })
 
+  test('is waited for by a node that starts before it is over', async () => {
+    const here = await scene('may-lose')
+    await here.authority.close()
+    await here.primary.kill()
+    const starting = here.start()
+    starting.catch(() => {}) // Heard below.
+    await here.failOver()
+    await (await starting).store.revocations.head()
+  })
+
   test('is settled by a node that starts afterwards, once', async () => {
     const here = await scene('may-lose')
     await replicated(here)

@@ -120,11 +120,17 @@ async function restoreFrom(config: Config, file: string): Promise<number> {
   return 0
 }
 
+/** A fault's own word says little to whoever starts a node: its cause says what is wrong. */
+function sayWhy(error: unknown): string {
+  const { message, cause } = error as Error
+  return cause instanceof Error ? `${message}: ${sayWhy(cause)}` : message
+}
+
 try {
   process.exitCode = await main(process.argv.slice(2))
 } catch (error) {
   const known = error instanceof ConfigError || (error as { code?: string }).code?.startsWith('ERR_PARSE_ARGS')
-  process.stderr.write(`${known || process.env.SIGNET_DEBUG === undefined ? (error as Error).message : (error as Error).stack}\n`)
+  process.stderr.write(`${known || process.env.SIGNET_DEBUG === undefined ? sayWhy(error) : (error as Error).stack}\n`)
   process.exitCode = known ? 2 : 1
 }
 // Sockets of slow clients must not keep a node that was told to stop.

@@ -1,4 +1,6 @@
 /** The store as configured. Only the engine in use is loaded; a PostgreSQL that was promoted is settled before it is used (failover.ts). */
+import { setTimeout as wait } from 'node:timers/promises'
+import { Fault } from '@signet/kernel/errors.ts'
 import type { Surroundings } from '@signet/kernel/surroundings.ts'
 import type { Config } from './config.ts'
 import type { MasterKey } from './keys/master-key.ts'
@@ -34,15 +36,22 @@ export async function openStore(config: Database, master: MasterKey, surrounding
         settling = undefined
       })
   }
-  const open = () => openPostgresStore({ url, pooled, migrations, surroundings, promoted })
-  try {
-    return await open()
-  } catch (error) {
-    if (settling === undefined) throw error
-    await settling
-    return open()
+  const { clock } = surroundings
+  const untilMs = clock.monotonic() + PATIENCE_MS
+  for (let tries = 1; ; tries++) {
+    try {
+      return await openPostgresStore({ url, pooled, migrations, surroundings, promoted })
+    } catch (err) {
+      if (!(err instanceof Fault) || clock.monotonic() > untilMs) throw err
+      if (tries === 1) log.warn({ err, seconds: PATIENCE_MS / 1000 }, 'the database is not there yet; trying again')
+      await (settling ?? wait(BETWEEN_MS)) // A timer of the node's own would not keep a process that does nothing else yet.
+    }
   }
 }
+
+/** A node that is started while its database starts too, or is failed over, waits so long for it; then whoever runs it has to know. */
+const PATIENCE_MS = 30_000
+const BETWEEN_MS = 250
 
 /** Brings the schema up to date and nothing else; the version that it then has. Needs no master key. */
 export async function migrateStore({ database }: Pick<Config, 'database'>, surroundings: Surroundings): Promise<number> {
