@@ -97,7 +97,8 @@ export function createRevoker(parts: RevokerParts): Revoker {
       const target = knowTarget(asked, kind, issuer)
       const { salt } = await store.revocations.head()
       const answer: StoredAnswer = { request: '', made: { cutoffMs: sinceMs + guardMsOf(settings), atMs: sinceMs } }
-      await settleOrLook({ target, act: kind, why, key: keyOf(sha256, salt, target), outcome: { kind: 'repeated', answer } })
+      const outcome = { kind: 'repeated', answer, unconfirmed: true } as const
+      await settleOrLook({ target, act: kind, why, key: keyOf(sha256, salt, target), outcome })
     },
     async undo(request, why) {
       checkWhy(why)

@@ -39,7 +39,14 @@ export interface PendingReceipt {
   readonly why: Why
   /** What the log knows the target by, in the epoch the transaction saw. */
   readonly key: Uint8Array
-  readonly outcome: Made | { readonly kind: 'repeated'; readonly answer: StoredAnswer } | { readonly kind: 'unmoved' }
+  readonly outcome: Made | Repeated | { readonly kind: 'unmoved' }
+}
+
+interface Repeated {
+  readonly kind: 'repeated'
+  readonly answer: StoredAnswer
+  /** Nobody has acknowledged it: its age does not say that its maker lived to look whether it was in time. */
+  readonly unconfirmed?: true
 }
 
 interface Made {
@@ -91,7 +98,7 @@ export async function settleReceipt(pending: PendingReceipt, parts: SettleParts)
       return confirm(pending, pending.outcome, parts)
     case 'repeated': {
       const { made } = pending.outcome.answer
-      return made === undefined ? explain(pending, parts) : recall(pending, made, parts)
+      return made === undefined ? explain(pending, parts) : recall(pending, made, pending.outcome.unconfirmed, parts)
     }
     case 'unmoved':
       return explain(pending, parts)
@@ -171,6 +178,7 @@ async function raise(pending: PendingReceipt, before: Span, parts: SettleParts):
 async function recall(
   pending: PendingReceipt,
   made: { readonly cutoffMs: number; readonly atMs: number },
+  unconfirmed: true | undefined,
   parts: SettleParts,
 ): Promise<RevocationReceipt> {
   const { target, why } = pending
@@ -178,7 +186,8 @@ async function recall(
   // Oldest first: a later one of the same words is this one raised, or another that came after.
   const same = entries.filter((e) => e.cutoffMs >= made.cutoffMs && e.reason === why.reason && e.actor === why.actor).reverse()
   const nowMs = await parts.store.now()
-  const checked = same.find((entry) => isChecked(entry, nowMs, parts))
+  const isEnough = unconfirmed ? wasInTime : isChecked
+  const checked = same.find((entry) => isEnough(entry, nowMs, parts))
   if (checked !== undefined) return receiptOf(checked)
   const latest = same.at(-1)
   return latest === undefined ? bygone(made.cutoffMs, made.atMs, parts) : again(pending, latest, parts)
@@ -222,13 +231,11 @@ async function entriesOf(target: KnownTarget, { store, sha256 }: SettleParts): P
  * Whether an entry's commit was in time. Whoever made it has looked; if he could not answer any more, we know by having seen
  * the entry come in time ourselves, or by looking now, when it is new.
  */
-function isChecked(entry: LogEntry, nowMs: number, parts: SettleParts): boolean {
-  return (
-    isInTime(nowMs, entry.cutoffMs, parts) ||
-    parts.registry.sawInTime(entry.epoch, entry.seq) ||
-    nowMs - entry.atMs > SETTLED_AFTER_MS
-  )
-}
+const isChecked = (entry: LogEntry, nowMs: number, parts: SettleParts): boolean =>
+  wasInTime(entry, nowMs, parts) || nowMs - entry.atMs > SETTLED_AFTER_MS
+
+const wasInTime = (entry: LogEntry, nowMs: number, parts: SettleParts): boolean =>
+  isInTime(nowMs, entry.cutoffMs, parts) || parts.registry.sawInTime(entry.epoch, entry.seq)
 
 async function again(pending: PendingReceipt, entry: LogEntry, parts: SettleParts): Promise<RevocationReceipt> {
   const { raising } = parts
