@@ -13,6 +13,8 @@ import type { Telemetry } from '../telemetry/metrics.ts'
 import { MAX_BODY_BYTES } from './form.ts'
 import { type Answer, answerTo, methodNotAllowed, noSuchEndpoint } from './respond.ts'
 import { type RouteParts, routes } from './routes.ts'
+import { sendPage } from './signin/page.ts'
+import { nothingHerePage } from './signin/problem-page.ts'
 
 export interface HttpParts extends RouteParts {
   readonly issuer: string
@@ -73,8 +75,10 @@ export function createHttpServer(parts: HttpParts): FastifyInstance {
   app.setErrorHandler(fail)
   app.setNotFoundHandler((request, reply) => {
     const allowed = methods(request.url)
-    if (allowed.length > 0) reply.header('allow', allowed.join(', '))
-    return say(allowed.length > 0 ? methodNotAllowed : noSuchEndpoint, reply)
+    if (allowed.length > 0) return say(methodNotAllowed, reply.header('allow', allowed.join(', ')))
+    // Browsers ask for HTML by name; no client of an API does.
+    if (request.headers.accept?.includes('text/html') === true) return sendPage(reply, nothingHerePage)
+    return say(noSuchEndpoint, reply)
   })
   routes(app, parts)
   return app

@@ -127,6 +127,14 @@ function sorry(title: string, text: string, status: number, reason: string, refe
   }
 }
 
+/** An address that leads nowhere, such as the issuer's own in a browser. */
+export const nothingHerePage: Page = {
+  title: 'Nothing here',
+  status: 404,
+  body: html`<h1>Nothing here</h1>
+<p class="lede">No page has this address. <a href="/account">Your account</a> shows how you sign in and which apps have access.</p>`,
+}
+
 /** A set-up link that does nothing any more. */
 export const usedLinkPage = (request: { readonly id: string }): Page =>
   sorry(

@@ -76,7 +76,7 @@ describe('signing in with a browser', { skip, timeout: 120_000 }, () => {
     page.on('pageerror', (error) => complaints.push(error.message))
     page.on('console', (message) => {
       // A refused form is a 400 by design; everything else, such as a policy violation, is not.
-      if (message.type() === 'error' && !/status of (400|410|429)/.test(message.text())) complaints.push(message.text())
+      if (message.type() === 'error' && !/status of (400|404|410|429)/.test(message.text())) complaints.push(message.text())
     })
   }
   const authenticator = async () => {
@@ -135,7 +135,15 @@ describe('signing in with a browser', { skip, timeout: 120_000 }, () => {
       await ask({ client_id: 'own' })
       await page.waitForURL(/\/home\?code=/) // No page in between: one sign-in serves every app.
 
-      for (const path of ['/account', '/account/password', '/account/passkeys/new', '/logout', '/authorize', '/setup/nothing']) {
+      for (const path of [
+        '/account',
+        '/account/password',
+        '/account/passkeys/new',
+        '/logout',
+        '/authorize',
+        '/setup/nothing',
+        '/',
+      ]) {
         await open(path)
         await axe()
       }
