@@ -4,26 +4,7 @@ import { test } from 'node:test'
 import type { BatchId, FamilyId } from '@signet/kernel/ids.ts'
 import type { BatchRecord } from '../ports/batches.ts'
 import type { Store } from '../store.ts'
-import { aFamily, id, NOW_MS } from './samples.contract.ts'
-
-const aBatch = (rest: Partial<BatchRecord> = {}): BatchRecord => ({
-  id: id<BatchId>(),
-  action: 'suspend',
-  state: 'planned',
-  plan: JSON.stringify({ client: 'app' }),
-  summary: JSON.stringify({ grants: 3 }),
-  reason: 'test',
-  actor: 'operator:test',
-  perSecond: 100,
-  plannedAtMs: NOW_MS,
-  cursor: '',
-  moved: 0,
-  unmoved: 0,
-  unsettled: '[]',
-  holder: '',
-  leaseUntilMs: 0,
-  ...rest,
-})
+import { aBatch, aFamily, id, NOW_MS } from './samples.contract.ts'
 
 export function batchesContract(given: () => Store): void {
   const make = async (rest: Partial<BatchRecord> = {}) => {

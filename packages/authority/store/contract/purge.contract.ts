@@ -1,9 +1,10 @@
 /** Forgetting: what is over goes, in bounded steps, and nothing else does. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import type { DeviceId, SessionId } from '@signet/kernel/ids.ts'
+import type { BatchId, DeviceId, FamilyId, SessionId } from '@signet/kernel/ids.ts'
+import type { BatchRecord } from '../ports/batches.ts'
 import type { Store } from '../store.ts'
-import { aFamily, anApiKey, anEntry, anEvent, aSession, bytes, id } from './samples.contract.ts'
+import { aBatch, aFamily, anApiKey, anEntry, anEvent, aSession, bytes, id } from './samples.contract.ts'
 
 const DAY = 86_400
 
@@ -69,6 +70,53 @@ export function purgeContract(given: () => Store): void {
     await store.transact((tx) => tx.families.create(late))
     assert.equal((await store.purge(nowMs + 60_000, 500)).purged.families, 0, 'a pass was just made')
     assert.equal((await store.purge(nowMs + 2 * 3_600_000, 5000)).purged.families, 1)
+  })
+
+  test('batches go a year after their end with what they hold, but not while another undoes them', async () => {
+    const store = given()
+    const nowMs = await store.now()
+    const laterMs = nowMs + 366 * DAY * 1000
+    const make = async (rest: Partial<BatchRecord> = {}, holds = 0) => {
+      const batch = aBatch({ plannedAtMs: nowMs, ...rest })
+      await store.transact(async (tx) => {
+        await tx.batches.create(batch)
+        for (let n = 0; n < holds; n++) await tx.batches.addHold(batch.id, { kind: 'grant', target: id<FamilyId>() })
+      })
+      return batch.id
+    }
+    const end = (batch: BatchId, undoneBy?: BatchId) =>
+      store.transact((tx) => tx.batches.move(batch, ['running', 'done'], 'done', undoneBy === undefined ? {} : { undoneBy }))
+    const exists = (batches: readonly BatchId[]) =>
+      Promise.all(batches.map(async (batch) => (await store.batches.find(batch)) !== undefined))
+    const held = async (batch: BatchId) => (await store.batches.holds(batch, { limit: 500 })).length
+    const purgeAll = async (atMs: number) => {
+      const gone = { batches: 0, holds: 0 }
+      for (let more = true; more; ) {
+        const report = await store.purge(atMs, 100)
+        assert.ok((report.purged.batch_holds ?? 0) <= 100)
+        gone.batches += report.purged.batches ?? 0
+        gone.holds += report.purged.batch_holds ?? 0
+        more = report.more
+      }
+      return gone
+    }
+
+    const planned = await make()
+    const running = await make({ state: 'running' }, 3)
+    const ended = await make({ state: 'running' }, 250)
+    const undone = await make({ state: 'running' }, 3)
+    const undoing = await make({ state: 'running', action: 'resume', undoes: undone })
+    await end(ended)
+    await end(undone)
+    await end(undone, undoing)
+    const all = [planned, running, ended, undone, undoing]
+    assert.deepEqual(await purgeAll(nowMs + 364 * DAY * 1000), { batches: 0, holds: 0 })
+    assert.deepEqual(await purgeAll(laterMs), { batches: 2, holds: 250 })
+    assert.deepEqual(await exists(all), [false, true, false, true, true])
+    assert.deepEqual([await held(running), await held(undone), await held(ended)], [3, 3, 0])
+    await end(undoing)
+    assert.deepEqual(await purgeAll(laterMs), { batches: 2, holds: 3 })
+    assert.deepEqual(await exists(all), [false, true, false, false, false])
   })
 
   test('a session stays as long as a family may hang on it', async () => {

@@ -2,6 +2,7 @@
 import type { AuditEvent } from '@signet/kernel/audit-entry.ts'
 import { toBase64Url } from '@signet/kernel/bytes.ts'
 import {
+  type BatchId,
   type ClientId,
   type DeviceId,
   type FamilyId,
@@ -14,6 +15,7 @@ import {
 import { epochSeconds } from '@signet/kernel/surroundings.ts'
 import { seededChance } from '@signet/testkit/surroundings.ts'
 import type { ApiKeyRecord } from '../ports/api-keys.ts'
+import type { BatchRecord } from '../ports/batches.ts'
 import type { ClientRecord } from '../ports/clients.ts'
 import type { FamilyRecord, Rotation, Terms } from '../ports/families.ts'
 import type { KeyRecord } from '../ports/keys.ts'
@@ -57,6 +59,25 @@ export const aClient = (rest: Partial<ClientRecord> = {}): ClientRecord => ({
   firstParty: false,
   accessTokenSeconds: 120,
   createdAt: NOW_AT,
+  ...rest,
+})
+
+export const aBatch = (rest: Partial<BatchRecord> = {}): BatchRecord => ({
+  id: id<BatchId>(),
+  action: 'suspend',
+  state: 'planned',
+  plan: JSON.stringify({ client: 'app' }),
+  summary: JSON.stringify({ grants: 3 }),
+  reason: 'test',
+  actor: 'operator:test',
+  perSecond: 100,
+  plannedAtMs: NOW_MS,
+  cursor: '',
+  moved: 0,
+  unmoved: 0,
+  unsettled: '[]',
+  holder: '',
+  leaseUntilMs: 0,
   ...rest,
 })
 

@@ -12,7 +12,7 @@ import {
 } from '../ports/batches.ts'
 import { id, integer, oneOf, table, text } from './columns.ts'
 import { pageOf } from './page.ts'
-import type { Sql, Value, Work } from './sql.ts'
+import type { Sql, Step, Value, Work } from './sql.ts'
 
 const batches = table<Omit<BatchRecord, 'plan'>>('batches', {
   id: ['id', id],
@@ -133,4 +133,51 @@ async function find(sql: Sql, batch: BatchId): Promise<BatchRecord | undefined> 
   const text = `select ${columns}, p.body from batches b join batch_plans p on p.id = b.id where b.id = $1`
   const row = await sql.readOne(text, [sql.dialect.id(batch)])
   return row && { ...batches.read(row, sql.dialect), plan: row.body as string }
+}
+
+/** A batch stays listed, and a suspension undoable, for so long after it ended; a plan for so long after it was made. */
+const KEPT_MS = 365 * 86_400_000
+/** A plan may have a megabyte. */
+const PURGED_AT_ONCE = 8
+
+/** Forgets batches with their plans. What they held is found by `purgeHolds` then. */
+export async function purgeBatches(work: Work, nowMs: number, limit: number): Promise<Step> {
+  const { dialect } = work
+  const most = Math.min(limit, PURGED_AT_ONCE)
+  // One that is being undone lists what the other has to resume; the other stays so that this can be told.
+  const rows = await work.read(
+    `select id from batches as b
+     where (state = ${PLANNED} and planned_at_ms <= $1 or state >= ${FIRST_END} and ended_at_ms <= $1)
+       and (undone_by is null or exists (select 1 from batches as u where u.id = b.undone_by and u.state >= ${FIRST_END}))
+       and (undoes is null or not exists (select 1 from batches as o where o.id = b.undoes))
+     order by id limit $2 ${dialect.skipLocked}`,
+    [nowMs - KEPT_MS, most],
+  )
+  for (const { id } of rows) {
+    const batch = dialect.id(dialect.readId(id))
+    await work.write('delete from batches where id = $1', [batch])
+    await work.write('delete from batch_plans where id = $1', [batch])
+  }
+  return { gone: rows.length, more: rows.length > 0 } // Those that undid them are next.
+}
+
+/** Forgets what batches hold that are gone. Their ids are hopped over in the index, however many targets each holds. */
+export async function purgeHolds(work: Work, limit: number): Promise<Step> {
+  const [orphan] = await work.read(
+    `with recursive holding (batch) as (
+       select batch from (select batch from batch_holds order by batch limit 1) as first
+       union all
+       select (select h.batch from batch_holds as h where h.batch > holding.batch order by h.batch limit 1)
+       from holding where holding.batch is not null
+     )
+     select batch from holding
+     where batch is not null and not exists (select 1 from batches where id = holding.batch) limit 1`,
+    [],
+  )
+  if (orphan === undefined) return { gone: 0, more: false }
+  const gone = await work.write(
+    `delete from batch_holds where batch = $1 and target in (select target from batch_holds where batch = $1 limit $2)`,
+    [work.dialect.id(work.dialect.readId(orphan.batch)), limit],
+  )
+  return { gone, more: true }
 }

@@ -2,10 +2,11 @@
 import { idTimeMs } from '@signet/kernel/ids.ts'
 import { epochSeconds } from '@signet/kernel/surroundings.ts'
 import type { PurgeReport } from '../store.ts'
+import { purgeBatches, purgeHolds } from './batches.ts'
 import { LONGEST_FAMILY } from './families.ts'
 import { put } from './meta.ts'
 import { purgeEntries, purgeOutside } from './revocations.ts'
-import type { Row, Work } from './sql.ts'
+import type { Row, Step, Work } from './sql.ts'
 
 /** Rows that one unit of work deletes at most, so that nobody behind it waits long. */
 const STRIDE = 64
@@ -44,11 +45,6 @@ export async function purge(inOneWork: InOneWork, nowMs: number, limit: number):
   return { purged: { ...purged, families: families.gone }, more: more || families.more }
 }
 
-interface Step {
-  readonly gone: number
-  readonly more: boolean
-}
-
 const expiring =
   (table: string, key: string, column: string, laterSeconds = 0, unit: 1 | 1000 = 1) =>
   async (work: Work, nowMs: number, limit: number): Promise<Step> => {
@@ -76,6 +72,8 @@ const steps: Readonly<Record<string, (work: Work, nowMs: number, limit: number) 
     const gone = await purgeEntries(work, nowMs, limit)
     return { gone, more: gone === limit }
   },
+  batches: (work, nowMs, limit) => purgeBatches(work, nowMs, limit),
+  batch_holds: (work, _nowMs, limit) => purgeHolds(work, limit),
   async old_epochs(work, nowMs, limit) {
     const gone = await purgeOutside(work, nowMs, limit)
     return { gone, more: gone > 0 } // Of one kind at a time.

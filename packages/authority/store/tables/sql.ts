@@ -58,6 +58,12 @@ export interface Work extends Sql {
   readonly known: { head?: LogHead | undefined }
 }
 
+/** What one step of a purge did, and whether there is more to do at once. */
+export interface Step {
+  readonly gone: number
+  readonly more: boolean
+}
+
 /** The same transition asked for by many works at once. */
 export interface Gathering<Item, Answer> {
   readonly name: string
