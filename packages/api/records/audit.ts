@@ -1,6 +1,6 @@
 /** The record: what happened, proof that nothing was altered, where a token came from. */
 import { z } from 'zod'
-import { milliseconds } from './common.ts'
+import { milliseconds, sought } from './common.ts'
 
 export const auditEvent = z.object({
   id: z.string(),
@@ -15,7 +15,7 @@ export const auditEvent = z.object({
 export type AuditEvent = z.output<typeof auditEvent>
 
 export const auditQuery = z.strictObject({
-  text: z.string().min(1).max(200).optional().describe('Events that contain it: an id, a type, an actor, a reason'),
+  text: sought.max(200).optional().describe('Events that contain it: an id, a type, an actor, a reason'),
   type: z
     .string()
     .regex(/^[a-z_]{1,64}\.[a-z_*]{1,64}$/, 'must be a type such as token.refused, or token.*')

@@ -10,9 +10,15 @@ export const milliseconds = z.number().min(0)
 
 export const status = z.enum(['active', 'suspended', 'revoked'])
 
+/** What is looked for in the store: PostgreSQL refuses a text with a NUL, and nothing stored has another control character. */
+export const sought = z
+  .string()
+  .min(1)
+  .regex(/^[^\x00-\x1f\x7f]*$/, 'must not contain control characters')
+
 /** `limit` rows that come after `after`, the `next` of the page before. */
 export const pageQuery = z.strictObject({
-  after: z.string().min(1).max(512).optional().describe('`next` of the page before'),
+  after: sought.max(512).optional().describe('`next` of the page before'),
   limit: z.coerce.number().int().min(1).max(500).default(100).describe('Rows, at most 500'),
 })
 

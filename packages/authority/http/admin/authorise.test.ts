@@ -86,6 +86,14 @@ describe('the admin API opens', () => {
     assert.equal((await world.raw('GET', '/status', mint({ cnf: { jkt: 'x'.repeat(43) } }))).status, 401)
   })
 
+  test('but never the way to text that no database takes', async () => {
+    const { access_token } = await (await world.as('signet:admin')).accessToken('signet:admin')
+    for (const path of ['/clients?after=a%00', '/resources?after=%00', '/fleet?after=%00', '/audit/events?text=a%00']) {
+      const answer = await world.raw('GET', path, { token: access_token })
+      assert.deepEqual([answer.status, answer.body.error], [400, 'invalid_request'], path)
+    }
+  })
+
   test('to no token in the query or in a cookie', async () => {
     const { access_token } = await world.admin.accessToken('signet:read')
     assert.equal((await world.raw('GET', `/status?access_token=${access_token}`)).status, 401)
