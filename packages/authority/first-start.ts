@@ -3,10 +3,11 @@
  * the first administrator sets up how to sign in. Nothing has a default password.
  */
 import { generateKeyPairSync, type webcrypto } from 'node:crypto'
-import { open, readFile, rename } from 'node:fs/promises'
+import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { ClientId } from '@signet/kernel/ids.ts'
 import { epochSeconds, type Sha256, type Surroundings } from '@signet/kernel/surroundings.ts'
+import { replaceFile } from '@signet/validator/private-file.ts'
 import { audited } from './audit/events.ts'
 import { createSetupLink } from './signin/setup.ts'
 import type { ClientRecord } from './store/ports/clients.ts'
@@ -56,15 +57,7 @@ async function provideCliCredentials({ store, issuer, stateDirectory, surroundin
 async function writeCredentials(file: string, issuer: string): Promise<webcrypto.JsonWebKey> {
   const { privateKey, publicKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' })
   const credentials = { issuer, client_id: CLI_CLIENT, private_jwk: { ...privateKey.export({ format: 'jwk' }), alg: 'ES256' } }
-  const draft = `${file}.new`
-  const handle = await open(draft, 'w', 0o600)
-  try {
-    await handle.writeFile(`${JSON.stringify(credentials, null, 2)}\n`)
-    await handle.sync()
-  } finally {
-    await handle.close()
-  }
-  await rename(draft, file)
+  await replaceFile(file, (handle) => handle.writeFile(`${JSON.stringify(credentials, null, 2)}\n`))
   return publicKey.export({ format: 'jwk' })
 }
 

@@ -74,7 +74,7 @@ export interface Why {
   readonly reason: string
   /** `client:…`, `subject:…`, `operator:…` or `system`. */
   readonly actor: string
-  /** 1 to 128 printable characters, chosen by the actor: the same key gets the same receipt for a day. */
+  /** 1 to 128 printable characters, chosen by the actor: the same key gets the same receipt for an hour. */
   readonly idempotencyKey?: string
   /** A claims epoch: access tokens made so far die, grants and sessions live and renew silently. */
   readonly keepGrants?: boolean
