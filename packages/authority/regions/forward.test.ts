@@ -8,7 +8,7 @@ import { startTwoRegions, type TwoRegions, until } from '@signet/testkit/regions
 import { openSqliteStore } from '../store/sqlite.ts'
 import type { Store } from '../store/store.ts'
 import { realSurroundings, sha256 } from '../surroundings.ts'
-import { createForward, MAX_OF_CALLER } from './forward.ts'
+import { createForward, forwardedAnswer, MAX_OF_CALLER } from './forward.ts'
 import type { Link } from './link.ts'
 
 const APP = { id: 'app' as ClientId } as const
@@ -233,6 +233,16 @@ describe('a token that lives in another region', () => {
       const body = (await answer.json()) as { reason?: string }
       assert.deepEqual([answer.status, body.reason], [400, 'malformed_question'], JSON.stringify(body))
     }
+  })
+
+  test('comes back with the headers of an answer to a token alone, whatever its home sends', () => {
+    const headers = {
+      'content-type': 'application/json',
+      'set-cookie': '__Host-signet_session=x',
+      location: 'https://evil.example',
+    }
+    const read = forwardedAnswer.parse({ known: true, status: 200, headers, body: '{}' })
+    assert.deepEqual(read.known && read.headers, { 'content-type': 'application/json' })
   })
 
   test('is asked about beside the questions of a client that floods', async () => {

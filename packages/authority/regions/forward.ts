@@ -22,6 +22,12 @@ export const ANSWERED_HEADERS = [
 ] as const
 
 const headers = z.record(z.string().max(64), z.string().max(16_384))
+const answeredHeaders = z.object(
+  Object.fromEntries(ANSWERED_HEADERS.map((name) => [name, z.string().max(16_384).optional()])) as Record<
+    (typeof ANSWERED_HEADERS)[number],
+    z.ZodOptional<z.ZodString>
+  >,
+)
 
 export const forwardedRequest = z.object({
   region: z.string(),
@@ -41,7 +47,8 @@ export type ForwardedRequest = z.output<typeof forwardedRequest>
 
 export const forwardedAnswer = z.discriminatedUnion('known', [
   z.object({ known: z.literal(false) }),
-  z.object({ known: z.literal(true), status: z.int().min(200).max(599), headers, body: z.string() }),
+  // Of the headers that come only these are passed on: what else a region sends is not its to say in our name.
+  z.object({ known: z.literal(true), status: z.int().min(200).max(599), headers: answeredHeaders, body: z.string() }),
 ])
 export type ForwardedAnswer = z.output<typeof forwardedAnswer>
 export type HomeAnswer = Extract<ForwardedAnswer, { known: true }>
