@@ -27,6 +27,8 @@ export interface WorldOptions {
   readonly nodes?: number
   /** Instead of a database of its own; whoever gave it drops it. */
   readonly database?: string
+  /** What the first nodes run instead of this program: the path of its main file. */
+  readonly programs?: readonly string[]
   /** Each node serves health and metrics on a port of its own. */
   readonly operations?: boolean
   /** More settings, as in the file. */
@@ -86,10 +88,10 @@ export async function createWorld(options: WorldOptions = {}) {
     await rm(state, { recursive: true, force: true })
   }
   try {
-    for (const each of ports) {
+    for (const [n, each] of ports.entries()) {
       const settings = { config, state, listen: `127.0.0.1:${each}`, issuer, database: database.url, 'log-level': 'error' }
       const operations = options.operations ? await freePort() : undefined
-      nodes.push(await startNode(each, settings, operations))
+      nodes.push(await startNode(each, settings, operations, options.programs?.[n] ?? 'packages/authority/main.ts'))
     }
   } catch (error) {
     await close() // What goes on would keep the test's process from ending.
@@ -169,10 +171,11 @@ async function startNode(
   port: number,
   settings: Readonly<Record<string, string>>,
   operations: number | undefined,
+  program: string,
 ): Promise<WorldNode> {
   const place = operations === undefined ? {} : { operations: `127.0.0.1:${operations}` }
   const args = Object.entries({ ...settings, ...place }).flatMap(([name, value]) => [`--${name}`, value])
-  const start = () => startProcess('authority', 'packages/authority/main.ts', args)
+  const start = () => startProcess('authority', program, args)
   let process = await start()
   return {
     port,

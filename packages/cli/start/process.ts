@@ -1,6 +1,7 @@
 /** A child process that says `{"ready":true,…}` in one line on standard output once it answers. */
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
+import { resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 
 export interface StartedProcess {
@@ -18,10 +19,10 @@ const READY_WITHIN_MS = 30_000
 const STOP_WITHIN_MS = 5000
 const ROOT = fileURLToPath(new URL('../../../', import.meta.url))
 
-/** Starts `script` (from the repository's root) with the Node that runs this. Rejects with what it wrote when it does not get ready. */
+/** Starts `script` (from the repository's root, unless it is absolute) with the Node that runs this. Rejects with what it wrote when it does not get ready. */
 export async function startProcess(name: string, script: string, args: readonly string[]): Promise<StartedProcess> {
   // Its own process group: Ctrl-C reaches this process, which then stops the children in order.
-  const child = spawn(process.execPath, [`${ROOT}${script}`, ...args], { stdio: ['ignore', 'pipe', 'pipe'], detached: true })
+  const child = spawn(process.execPath, [resolve(ROOT, script), ...args], { stdio: ['ignore', 'pipe', 'pipe'], detached: true })
   let complaints = ''
   child.stderr.on('data', (chunk: Buffer) => {
     complaints = (complaints + chunk).slice(-4096)
