@@ -17,7 +17,7 @@ import { processorTime, serveParent } from '../child.ts'
 import { createProfiler } from '../http/profiler.ts'
 import type { ServerAnswers } from '../http/server.ts'
 import { type Burst, type BurstQuestion, createBurst } from './burst.ts'
-import { REGION_CLIENT, registerClients } from './clients.ts'
+import { REGION_SECRET, registerClients } from './clients.ts'
 import { createFill } from './fill.ts'
 import { createStock } from './stock.ts'
 
@@ -73,8 +73,7 @@ const config: Config = {
     peers: Object.entries(region.peers).map(([name, at]) => ({
       name,
       url: `http://localhost:${at}`,
-      clientId: REGION_CLIENT.id,
-      clientSecret: new Secret(REGION_CLIENT.secret),
+      clientSecret: new Secret(REGION_SECRET),
     })),
     insecureIgnorePeerStaleness: false,
   },
@@ -91,7 +90,8 @@ const config: Config = {
 }
 const surroundings = realSurroundings()
 const authority = await composeAuthority(config, { surroundings, log: createLog(config.logLevel) })
-if (first === undefined || region !== undefined) await registerClients(authority.store, config.issuer)
+if (first === undefined || region !== undefined)
+  await registerClients(authority.store, { issuer: config.issuer, regions: Object.keys(region?.peers ?? {}) })
 const stock = createStock(authority, config.settings, surroundings)
 
 serveParent({
