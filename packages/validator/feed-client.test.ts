@@ -130,6 +130,16 @@ describe('a probe', () => {
     assert.equal(ask('write'), 'stale')
   })
 
+  test('is answered, too, once a party that had never known everything does', async () => {
+    issuer.faults.ageMs = Number.MAX_SAFE_INTEGER
+    const begun = begin()
+    await until(() => Number.isFinite(validator.stats().stalenessMs), 'the first answer')
+    issuer.faults.ageMs = 0
+    surroundings.clock.advance(600)
+    await until(() => validator.stats().stalenessMs < 1000, 'a fresh answer')
+    await begun
+  })
+
   for (const fault of ['old answer', 'wrong signature', 'wrong probe', 'no answer'] as const) {
     test(`proves nothing by: ${fault}`, async () => {
       await begin()

@@ -197,7 +197,8 @@ export class FeedClient {
       url.searchParams.set('epoch', view.position.epoch)
       url.searchParams.set('version', VERSION)
       const stalenessMs = freshness.stalenessMs()
-      if (Number.isFinite(stalenessMs)) url.searchParams.set('staleness', String(Math.round(stalenessMs)))
+      // Behind a head that was never wholly known it is larger than any number that could be said.
+      if (Number.isSafeInteger(Math.round(stalenessMs))) url.searchParams.set('staleness', String(Math.round(stalenessMs)))
     }
     let sent = freshness.moment()
     const { bytes } = await this.withToken(feed, 'application/jwt', (headers) => {

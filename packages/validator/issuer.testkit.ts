@@ -266,6 +266,9 @@ export async function startIssuer(options: { path?: string; port?: number } = {}
     const { faults } = self
     self.lastApplied = url.searchParams.get('applied')
     if (faults.head === 'no answer') return
+    // As the authority does with a number that nobody could read back.
+    const staleness = Number(url.searchParams.get('staleness') ?? 0)
+    if (!Number.isSafeInteger(staleness)) return void response.writeHead(400).end('{}')
     const probe = faults.head === 'wrong probe' ? 'another-probe-than-asked' : url.searchParams.get('probe')
     const payload = {
       iss: issuer,
