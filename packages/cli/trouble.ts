@@ -39,7 +39,7 @@ export function troubleOf(error: unknown): Trouble {
   if (isApiError(error)) {
     return new Trouble({
       what: error.message,
-      why: error.details.length > 0 ? 'the authority does not take these values:' : error.why,
+      why: error.kind === 'invalid' && error.details.length > 0 ? 'the authority does not take these values:' : error.why,
       advice: ADVICE[error.kind] ?? error.advice,
       exit: error.kind === 'unreachable' || error.kind === 'unavailable' ? EXIT.unreachable : EXIT.refused,
       code: error.code ?? error.kind,

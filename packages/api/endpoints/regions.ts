@@ -19,4 +19,12 @@ export const regionEndpoints = {
     body: regions.takeover,
     reply: regions.takenOver,
   },
+  relinkRegion: {
+    method: 'POST',
+    path: '/regions/:name/relink',
+    scope: 'signet:admin',
+    brief: 'Read the log of a region anew, after entries of it were lost and what they may have been was ended here.',
+    params: regions.regionPath,
+    body: regions.relink,
+  },
 } as const satisfies Record<string, Endpoint>

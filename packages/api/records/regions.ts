@@ -27,6 +27,7 @@ export const regions = z.object({
 })
 
 export const takeover = z.strictObject({ reason })
+export const relink = z.strictObject({ reason })
 export const takenOver = z.object({
   name: z.string(),
   keys: z.int().describe('Keys of that region that were cut off'),

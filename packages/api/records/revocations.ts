@@ -46,6 +46,7 @@ export const revocation = z.object({
   actor: z.string(),
   cutoff_ms: milliseconds,
   drop_after: seconds,
+  region: z.string().optional().describe('The region whose log it was copied from; absent for our own'),
 })
 export type Revocation = z.output<typeof revocation>
 
@@ -58,10 +59,14 @@ export const revocationList = z.object({
   head: z.object({ epoch: z.string(), seq: z.int(), floor: z.int() }),
   next: z.int().optional(),
 })
+/** Neither is told on to other regions. */
+const HERE = 'Also what another region did; where that was made it goes on, unless it was lifted or undone there before'
+
 export const undo = z.strictObject({
   epoch: z.string().min(1).max(64).describe('Of the numbers: they mean something in one epoch only'),
   seqs: z.array(z.int().min(1)).min(1).max(1000).describe('Sequence numbers, as on the receipts'),
   reason,
+  here: z.boolean().default(false).describe(HERE),
 })
 export const undone = z.object({
   epoch: z.string().describe('The new numbering; validators take its snapshot'),
@@ -77,7 +82,10 @@ export const suspend = z.strictObject({
   reason,
 })
 export const suspensionPath = z.strictObject({ kind: suspendable, id: z.string().regex(/^[\x21-\x7e]{1,512}$/) })
-export const resumeQuery = z.strictObject({ reason: reason.default('resumed by an administrator') })
+export const resumeQuery = z.strictObject({
+  reason: reason.default('resumed by an administrator'),
+  here: z.enum(['true', 'false']).default('false').describe(HERE),
+})
 
 export const feed = z.object({
   epoch: z.string(),

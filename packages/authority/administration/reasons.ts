@@ -15,6 +15,7 @@ export type AdminReason =
   | 'unknown_key'
   | 'unknown_peer'
   | 'region_answers'
+  | 'nothing_lost'
   | 'username_taken'
   | 'api_key_over'
   | 'not_a_token'

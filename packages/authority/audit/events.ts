@@ -38,6 +38,7 @@ export const AUDIT_EVENT_TYPES = [
   'region.taken_over',
   'region.returned',
   'region.families_ended',
+  'region.relinked',
   'refresh.reuse_detected',
   'leak.reported',
   'key.created',

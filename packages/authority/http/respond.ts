@@ -281,6 +281,7 @@ const REASONS: Readonly<Record<Reason, Told>> = {
   unknown_api_key: { description: 'There is no such API key.' },
   unknown_id: { description: 'There is nothing with this id.' },
   region_answers: { description: 'That region answers, so it is not lost.' },
+  nothing_lost: { description: 'Nothing of that region was lost, so the link goes on from where it is.' },
   unknown_peer: { description: 'There is no such region.' },
   unknown_key: { description: 'There is no such key.' },
   username_taken: { description: 'Somebody else has this username.' },
@@ -305,6 +306,10 @@ const REASONS: Readonly<Record<Reason, Told>> = {
   not_suspended: { description: 'The target is not suspended.' },
   suspended: { description: 'The target is suspended. Resume it first.' },
   not_undoable: { description: 'What was revoked here has ended for good.' },
+  made_in_another_region: {
+    description:
+      'Another region did that, which goes on with it: ask that one first (`details` names it), then this one with `here`.',
+  },
   epoch_changed: { description: 'The revocation log has been numbered anew. Look it up again.' },
   idempotency_key_reused: { description: 'The idempotency key was used for another request.' },
   unknown_batch: { description: 'There is no such batch.' },

@@ -206,6 +206,9 @@ export async function followPeer(parts: FollowParts): Promise<FollowedPeer> {
 
   async function look(): Promise<void> {
     takenOver = await isTakenOver(store.meta, peer.name)
+    if (problem !== 'entries_were_lost') return
+    stored = await readPlace() // An operator may have begun anew.
+    place = stored
   }
 
   async function readPlace(): Promise<LogPlace> {

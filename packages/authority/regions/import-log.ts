@@ -13,6 +13,7 @@ import type { KeyId, TokenId } from '@signet/kernel/ids.ts'
 import { type Chance, epochSeconds, type Sha256 } from '@signet/kernel/surroundings.ts'
 import { audited } from '../audit/events.ts'
 import type { PolicySettings } from '../policy/settings.ts'
+import { noteHolder } from '../revocation/held-in.ts'
 import { notePrior } from '../revocation/prior.ts'
 import { keyOf, logEntry } from '../revocation/record.ts'
 import { guardMsOf, longestDropAfter, longestTokenSeconds, MAX_AHEAD_MS, slackMsOf } from '../revocation/rules.ts'
@@ -73,7 +74,7 @@ export async function importPage(peer: string, from: LogPlace, page: LogPage, pa
     bus.publish('keys')
     await parts.keys.refresh().catch(() => {}) // It is done; the ring looks again by itself.
   }
-  const covered = taken.filter(({ isCover }) => isCover).length + (await coverLate(taken, parts))
+  const covered = taken.filter(({ isCover }) => isCover).length + (await coverLate(peer, taken, parts))
   return { kind: 'imported', appended: taken.filter(({ appended }) => appended).length, covered }
 }
 
@@ -97,11 +98,11 @@ async function takeOver(tx: Tx, peer: string, entry: WireEntry, parts: ImportPar
   // The other region renumbered its log and tells it anew: whatever began here since must not end by it.
   if (known.some((one) => isTaken(one, peer, entry))) return taking
   if (mayBeLate(target, entry) && entry.cutoff_ms - slackMsOf(parts.settings) < tx.nowMs + COMMIT_MS) {
-    return cover(tx, target, entry, parts)
+    return cover(tx, peer, target, entry, parts)
   }
   const prior = await notePrior(tx, target, actOf(entry), parts.sha256)
   if (target.kind === 'key' && target.id === markOf(parts.self)) await endLostFamilies(tx, peer, entry.reason, parts.chance)
-  else if (target.isOwn) await endHere(tx, target, entry, span.cutoffMs, parts)
+  else if (target.isOwn) await endHere(tx, peer, target, entry, span.cutoffMs, parts)
   await prior?.keep(span)
   const isOver = span.dropAfter < epochSeconds(tx.nowMs)
   if (isOver) return taking // No token needs it, and what it ends here has ended.
@@ -110,13 +111,13 @@ async function takeOver(tx: Tx, peer: string, entry: WireEntry, parts: ImportPar
 }
 
 /** One of our own, past everything issued here until now; what was made before it here ends, or is held, as the entry says. */
-async function cover(tx: Tx, target: KnownTarget, entry: WireEntry, parts: ImportParts): Promise<Taking> {
+async function cover(tx: Tx, peer: string, target: KnownTarget, entry: WireEntry, parts: ImportParts): Promise<Taking> {
   const cutoffMs = Math.max(entry.cutoff_ms, tx.nowMs + guardMsOf(parts.settings))
   const longestSeconds = await longestTokenSeconds(tx.meta, parts.settings)
   const span = judgeSpan(target, { cutoffMs, nowMs: tx.nowMs, longestSeconds }, parts.settings)
   if (span === undefined) throw new Error('an entry made now cannot be over')
   const prior = await notePrior(tx, target, actOf(entry), parts.sha256)
-  await endHere(tx, target, entry, cutoffMs, parts)
+  await endHere(tx, peer, target, entry, cutoffMs, parts)
   await prior?.keep(span)
   const { salt } = await tx.revocations.head()
   tx.revocations.append(logEntry(target, keyOf(parts.sha256, salt, target), span, entry, 'cover'))
@@ -124,7 +125,7 @@ async function cover(tx: Tx, target: KnownTarget, entry: WireEntry, parts: Impor
 }
 
 /** The commit itself may have taken so long that it is late only now. */
-async function coverLate(takings: readonly Taking[], parts: ImportParts): Promise<number> {
+async function coverLate(peer: string, takings: readonly Taking[], parts: ImportParts): Promise<number> {
   const { store, settings, bus } = parts
   let left = takings.filter(({ target, entry, appended }) => appended && mayBeLate(target, entry))
   let covered = 0
@@ -135,7 +136,7 @@ async function coverLate(takings: readonly Taking[], parts: ImportParts): Promis
     if (round === MAX_COVERS) throw fault('store_unavailable')
     left = await store.transact(async (tx) => {
       const covers: Taking[] = []
-      for (const { target, entry } of late) covers.push(await cover(tx, target, entry, parts))
+      for (const { target, entry } of late) covers.push(await cover(tx, peer, target, entry, parts))
       return covers
     })
     covered += left.length
@@ -151,7 +152,14 @@ const mayBeLate = (target: KnownTarget, entry: WireEntry): boolean =>
 const actOf = ({ act }: WireEntry) => (act === 'cover' ? 'renew' : act)
 
 /** What there is here of the target, if anything: an application or a person that both regions know, mostly. */
-async function endHere(tx: Tx, target: KnownTarget, entry: WireEntry, cutoffMs: number, { keys }: ImportParts): Promise<void> {
+async function endHere(
+  tx: Tx,
+  peer: string,
+  target: KnownTarget,
+  entry: WireEntry,
+  cutoffMs: number,
+  { keys }: ImportParts,
+): Promise<void> {
   switch (target.kind) {
     case 'token':
       await tx.apiKeys.changeStatus(target.id as TokenId, ['active', 'suspended'], 'revoked')
@@ -161,7 +169,9 @@ async function endHere(tx: Tx, target: KnownTarget, entry: WireEntry, cutoffMs: 
       await keys.markCompromised(tx, target.id as KeyId, 'system')
       return
     default:
-      await moveStanding(tx, { target, act: actOf(entry), cutoffMs, again: false })
+      if (await moveStanding(tx, { target, act: actOf(entry), cutoffMs, again: false })) {
+        if (entry.act === 'suspend') await noteHolder(tx, target, peer)
+      }
   }
 }
 

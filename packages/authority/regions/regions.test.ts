@@ -7,6 +7,7 @@ import type { TokenKeys } from '@signet/kernel/revocation.ts'
 import { createKeyer, isRevoked } from '@signet/kernel/token-keys.ts'
 import { basicAuth, startTestAuthority, type TestAuthority } from '@signet/testkit/authority.ts'
 import { knowsAll, startTwoRegions, until } from '@signet/testkit/regions.ts'
+import type { LogPlace } from '../store/ports/peers.ts'
 import { openSqliteStore } from '../store/sqlite.ts'
 import { realSurroundings, sha256 } from '../surroundings.ts'
 import { isTakenOver, takeOverRegion } from './takeover.ts'
@@ -48,6 +49,45 @@ describe('two regions', () => {
       const origins = (log: typeof wests, target: string) => log?.filter((e) => e.target === target).map((e) => e.origin)
       assert.deepEqual([origins(wests, 'app'), origins(easts, person.id)], [['east'], ['west']])
       assert.deepEqual([wests?.length, easts?.length], [2, 2])
+    } finally {
+      await two.close()
+    }
+  })
+
+  test('what one did is lifted and undone there first: another says which, and does it when it is told that this is known', async () => {
+    const two = await startTwoRegions()
+    const { west, east } = two
+    try {
+      const person = await west.addSubject()
+      await east.addSubject(person)
+      const client = { kind: 'client', id: 'app' } as const
+      for (const region of [west, east]) await region.addClient({ id: 'app' as ClientId })
+      await west.revoker.suspend(client, WHY)
+      await west.revoker.revoke({ kind: 'subject', id: person.id }, WHY)
+      await two.settled()
+      const { epoch } = await east.store.revocations.head()
+      const seq = (await east.store.revocations.after(0, 100)).find(({ target }) => target === person.id)?.seq as number
+      const inWest = { code: 'conflict', reason: 'made_in_another_region', details: [{ path: 'region', message: 'west' }] }
+      await assert.rejects(east.revoker.resume(client, WHY), inWest)
+      await assert.rejects(east.revoker.undo({ epoch, seqs: [seq] }, WHY), inWest)
+      const status = async ({ store }: TestAuthority) => (await store.clients.find('app' as ClientId))?.status
+      const revokedMs = async ({ store }: TestAuthority) => (await store.subjects.find(person.id))?.revokedMs
+      assert.equal(await status(east), 'suspended')
+      assert.notEqual(await revokedMs(east), 0)
+
+      const there = (await west.store.revocations.after(0, 100)).find(({ target }) => target === person.id)
+      await west.revoker.undo({ epoch: there?.epoch as string, seqs: [there?.seq as number] }, WHY)
+      await west.revoker.resume(client, WHY)
+      await two.settled()
+      await east.revoker.undo({ epoch, seqs: [seq] }, { ...WHY, here: true })
+      await east.revoker.resume(client, { ...WHY, here: true })
+      await two.settled()
+      for (const region of [west, east]) assert.deepEqual([await status(region), await revokedMs(region)], ['active', 0])
+
+      // What east suspends now is its own to lift.
+      await east.revoker.suspend(client, WHY)
+      await east.revoker.resume(client, WHY)
+      assert.equal(await status(east), 'active')
     } finally {
       await two.close()
     }
@@ -179,6 +219,35 @@ describe('two regions', () => {
       assert.equal(page?.gap, true, 'what is made next would never be told')
       const [east] = await two.west.store.peers.all()
       assert.ok((east?.toldSeq ?? 0) <= seq)
+    } finally {
+      await two.close()
+    }
+  })
+
+  test('one whose entries were lost is followed again when an operator says so, and only then', async () => {
+    const two = await startTwoRegions()
+    const { west, east } = two
+    try {
+      const revokeInWest = async () => {
+        const id = newId<TokenId>(Date.now(), west.surroundings.chance)
+        await west.revoker.revoke({ kind: 'token', id }, WHY)
+        return id
+      }
+      const first = await revokeInWest()
+      await two.settled()
+      assert.equal(await east.regions?.relink('west', WHY), false, 'nothing was lost')
+      // As after a long cut: east is told to go on from where west has nothing to go on from.
+      const place = (await east.store.peers.all())[0] as LogPlace
+      const beyond = { epoch: place.epoch, seq: place.seq + 1000 }
+      assert.ok(await east.store.transact((tx) => tx.peers.advance('west', place, beyond)))
+      const lost = await revokeInWest()
+      await until(() => east.regions?.status()[0]?.problem === 'entries_were_lost')
+      assert.equal(await isDead(east, { token: lost }, 1), false)
+      assert.equal(await east.regions?.relink('west', WHY), true)
+      await until(() => east.regions?.status()[0]?.problem === undefined)
+      await two.settled()
+      for (const id of [first, lost]) assert.equal(await isDead(east, { token: id }, 1), true)
+      assert.equal((await east.store.revocations.after(0, 100)).filter(({ target }) => target === first).length, 1)
     } finally {
       await two.close()
     }

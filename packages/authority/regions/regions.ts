@@ -2,7 +2,6 @@
  * This region among others (docs/regions.md): it tells them what was made here, follows what was made there, and knows how old its
  * knowledge of each is. Every region follows every other; nobody passes on what he was told.
  */
-import type { AuditActor } from '../audit/events.ts'
 import type { Registry } from '../revocation/registry.ts'
 import { familiesEndedMs } from '../revocation/standing.ts'
 import type { KeyRecord } from '../store/ports/keys.ts'
@@ -11,7 +10,8 @@ import { type FollowedPeer, type FollowParts, followPeer, type PeerStatus } from
 import { createForward, type Forward } from './forward.ts'
 import { type Link, LinkTrouble, openLink, type Peer } from './link.ts'
 import { readKeys } from './link-messages.ts'
-import { isTakenOver, type Takeover, takeOverRegion } from './takeover.ts'
+import { relinkRegion } from './relink.ts'
+import { isTakenOver, type OperatorWhy, type Takeover, takeOverRegion } from './takeover.ts'
 
 export interface RegionConfig {
   readonly name: string
@@ -31,7 +31,9 @@ export interface Regions {
   /** Epoch milliseconds until which every family made here has ended, because another region had declared this one lost; 0: never. */
   familiesEndedMs(): Promise<number>
   /** One of them is lost, says an operator. */
-  takeOver(peer: string, why: { readonly reason: string; readonly actor: AuditActor }): Promise<Takeover>
+  takeOver(peer: string, why: OperatorWhy): Promise<Takeover>
+  /** Begins anew with one whose entries were lost; false when that is not so. */
+  relink(peer: string, why: OperatorWhy): Promise<boolean>
   close(): Promise<void>
 }
 
@@ -87,6 +89,10 @@ export async function openRegions(config: RegionConfig, parts: RegionParts): Pro
       const done = await takeOverRegion(peer, why, parts)
       await Promise.all(followed.map((one) => one.look()))
       return done
+    },
+    async relink(name, why) {
+      const peer = followed.map((one) => one.status()).find((one) => one.name === name)
+      return peer?.problem === 'entries_were_lost' && relinkRegion(name, peer.place, why, parts)
     },
     status: () => followed.map((peer) => peer.status()),
     familiesEndedMs: () => familiesEndedMs(store.meta),

@@ -34,6 +34,11 @@ export interface Takeover {
   readonly ageMs: number | undefined
 }
 
+export interface OperatorWhy {
+  readonly reason: string
+  readonly actor: AuditActor
+}
+
 const nameOf = (peer: string): string => `region_taken_over:${peer}`
 
 export const isTakenOver = async (meta: { get(name: string): Promise<string | undefined> }, peer: string): Promise<boolean> =>
@@ -43,11 +48,7 @@ export const isTakenOver = async (meta: { get(name: string): Promise<string | un
 export const markOf = (region: string): string => `region:${region}`
 
 /** Done twice it does no more than once. */
-export async function takeOverRegion(
-  peer: string,
-  why: { readonly reason: string; readonly actor: AuditActor },
-  parts: TakeoverParts,
-): Promise<Takeover> {
+export async function takeOverRegion(peer: string, why: OperatorWhy, parts: TakeoverParts): Promise<Takeover> {
   const { settings, issuer, sha256, chance } = parts
   const done = await parts.store.transact(async (tx) => {
     const record = (await tx.peers.all()).find(({ name }) => name === peer)

@@ -14,6 +14,7 @@ export type RevocationReason =
   | 'not_suspended'
   | 'suspended'
   | 'not_undoable'
+  | 'made_in_another_region'
   | 'epoch_changed'
   | 'idempotency_key_reused'
   | 'unknown_batch'
@@ -27,3 +28,7 @@ export type RevocationReason =
 
 export const refuse = (code: RefusalCode, reason: RevocationReason, retryAfterSeconds?: number): Refusal =>
   refusal(code, reason, retryAfterSeconds)
+
+/** Another region did what is to be lifted or undone, and would go on with it. */
+export const refuseElsewhere = (region: string): Refusal =>
+  refusal('conflict', 'made_in_another_region' satisfies RevocationReason, undefined, [{ path: 'region', message: region }])

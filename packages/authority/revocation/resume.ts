@@ -1,6 +1,7 @@
 /** Lifting a suspension: the target is active again, what hung on it goes on, and access tokens made before stay dead. */
 import { epochSeconds } from '@signet/kernel/surroundings.ts'
 import type { Tx } from '../store/store.ts'
+import { forgetHolder, refuseHeldElsewhere } from './held-in.ts'
 import { auditAct, claimOfActor, decodeAnswer, encodeAnswer, IDEMPOTENCY_SECONDS, requestDigest } from './record.ts'
 import { refuse } from './refuse.ts'
 import type { RevokerParts } from './settle.ts'
@@ -10,11 +11,12 @@ import type { KnownTarget, Why } from './target.ts'
 /** A state that others keep changing under our hands is looked at again so often. */
 const MAX_LOOKS = 4
 
-/** Refusals: `not_found`; `conflict` with `not_suspended` or `already_revoked`. */
+/** Refusals: `not_found`; `conflict` with `not_suspended`, `already_revoked` or `made_in_another_region`. */
 export async function resumeTarget(target: KnownTarget, why: Why, parts: RevokerParts): Promise<void> {
   const { store, sha256 } = parts
   const request = requestDigest(sha256, 'resume', target)
   const claim = why.idempotencyKey === undefined ? undefined : claimOfActor(sha256, why)
+  await refuseHeldElsewhere(store.meta, target, why)
   for (let look = 0; look < MAX_LOOKS; look++) {
     const resumed = await store.transact(async (tx) => {
       const before = claim && (await tx.idempotency.find(claim))
@@ -45,6 +47,7 @@ export async function liftWithin(
 ): Promise<boolean> {
   await tx.batches.release({ kind: target.kind, target: target.id })
   if (!(await changeStanding(tx, target, { from: ['suspended'], to: 'active' }))) return false
+  await forgetHolder(tx, target)
   auditAct(tx, 'suspension.lifted', target, why, parts, {})
   return true
 }

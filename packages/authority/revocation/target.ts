@@ -78,6 +78,8 @@ export interface Why {
   readonly idempotencyKey?: string
   /** A claims epoch: access tokens made so far die, grants and sessions live and renew silently. */
   readonly keepGrants?: boolean
+  /** What another region did is lifted or undone in this one all the same. */
+  readonly here?: boolean
 }
 
 const REASON = /^[\x20-\x7e]{1,128}$/

@@ -14,7 +14,7 @@ import type { Tx } from '../store/store.ts'
 import { carryLogOver } from './carry-log.ts'
 import { findPrior } from './prior.ts'
 import { AUDIT_ROLES, claimOfActor, IDEMPOTENCY_SECONDS } from './record.ts'
-import { refuse } from './refuse.ts'
+import { refuse, refuseElsewhere } from './refuse.ts'
 import type { RevokerParts } from './settle.ts'
 import { WIDE, withdrawRevokedMs } from './standing.ts'
 import type { Why } from './target.ts'
@@ -40,7 +40,7 @@ export interface Undone {
 /** Undone at once, at most. */
 const MAX_SEQS = 1000
 
-/** Refusals: `not_found` (`unknown_revocation`), `conflict` (`epoch_changed`, `not_undoable`, `suspended`, `busy`). */
+/** Refusals: `not_found` (`unknown_revocation`), `conflict` (`epoch_changed`, `not_undoable`, `suspended`, `made_in_another_region`, `busy`). */
 export async function undoRevocations(request: UndoRequest, why: Why, parts: RevokerParts): Promise<Undone> {
   const { epoch, seqs } = request
   if (seqs.length === 0 || seqs.length > MAX_SEQS) throw refuse('invalid_request', 'malformed_target')
@@ -50,6 +50,8 @@ export async function undoRevocations(request: UndoRequest, why: Why, parts: Rev
   if (before !== undefined) return recallUndone(before, request)
   if ((await store.revocations.head()).epoch !== epoch) throw refuse('conflict', 'epoch_changed')
   const named = await findUndoable(seqs, parts)
+  const copied = named.find(({ origin }) => origin !== undefined)
+  if (copied?.origin !== undefined && why.here !== true) throw refuseElsewhere(copied.origin)
   const isUndone = sameMistakes(named)
   const targets = new Set(named.map(targetOf))
   /** Of the targets named: what is undone, and what stays. */

@@ -59,7 +59,21 @@ ends what began there, and then counts as returned. See docs/regions.md.`,
   },
 })
 
+const relink = command({
+  brief: 'Follow a region anew after entries of its log were lost',
+  about: `Only where \`signet region status\` says entries_were_lost. What was lost stays lost: end first what was revoked there and may live on here, see
+docs/regions.md.`,
+  flags: { reason: flag.optional('Goes into the audit record: no personal data', 'TEXT'), yes: flag.yes },
+  args: arg('NAME', 'The region whose entries were lost'),
+  async run(cli: Cli, { reason, yes }: { reason?: string; yes: boolean }, name: string) {
+    const admin = await cli.admin()
+    await cli.confirm(`Follow region ${printable(name)} anew? What it revoked and has forgotten will never be known here.`, yes)
+    await admin.call('relinkRegion', { params: { name }, body: { reason: reason ?? 'begun anew by an administrator' } })
+    cli.show({ relinked: name }, () => `${cli.out.good('relinked')}  ${cli.out.bold(printable(name))}`)
+  },
+})
+
 export const region = buildRouteMap<string, Context>({
-  docs: { brief: 'Look at the other regions, and take over from one that is lost' },
-  routes: { status, takeover },
+  docs: { brief: 'Look at the other regions, take over from one that is lost, follow one anew' },
+  routes: { status, takeover, relink },
 })

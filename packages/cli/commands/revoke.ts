@@ -96,13 +96,17 @@ const undo = command({
   brief: 'Undo revocations that were wrong and wide',
   about: `Begins a new epoch of the log in which they were never made. Access tokens that are still in their time pass again, and so do the
 grants of a person, a client or the issuer. A single grant, session, device or key that was revoked has ended for good.`,
-  flags: { reason: WHY.reason, yes: flag.yes },
+  flags: {
+    reason: WHY.reason,
+    here: flag.on('Also what another region revoked, after it was undone there'),
+    yes: flag.yes,
+  },
   args: {
     kind: 'array',
     parameter: { parse: parseCount, placeholder: 'SEQ', brief: 'Sequence numbers, as on the receipts' },
     minimum: 1,
   },
-  async run(cli: Cli, { reason, yes }: { reason?: string; yes: boolean }, ...seqs: readonly number[]) {
+  async run(cli: Cli, { reason, here, yes }: { reason?: string; here: boolean; yes: boolean }, ...seqs: readonly number[]) {
     const admin = await cli.admin()
     const { entries, epoch } = await findEntries(admin, seqs)
     for (const entry of entries)
@@ -110,7 +114,7 @@ grants of a person, a client or the issuer. A single grant, session, device or k
         `  ${entry.seq}  ${printable(`${entry.kind} ${entry.target}, ${entry.reason}, by ${entry.actor}`)} ${cli.err.dim(relative(entry.at_ms, cli.now()))}`,
       )
     await cli.confirm('Begin a new epoch of the log in which this was never made?', yes)
-    const body = { epoch, seqs: [...seqs], reason: reason ?? 'undone by an administrator' }
+    const body = { epoch, seqs: [...seqs], reason: reason ?? 'undone by an administrator', here }
     const done = await admin.call('undoRevocations', { body })
     cli.show(done, () =>
       details(

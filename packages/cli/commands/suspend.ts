@@ -3,7 +3,7 @@
 import type { AdminClient } from '@signet/api/client.ts'
 import { buildRouteMap } from '@stricli/core'
 import type { Cli, Context } from '../cli.ts'
-import { arg, command, flag, USER } from '../command.ts'
+import { arg, command, flag, given, USER } from '../command.ts'
 import { findUser } from '../lookup.ts'
 import { printable } from '../output/printable.ts'
 import { showReceipt, WAIT, type Wait } from './receipt.ts'
@@ -35,12 +35,18 @@ export function suspendCommand(noun: Noun, brief: string) {
 export function resumeCommand(noun: Noun, brief: string) {
   return command({
     brief,
-    flags: { reason: flag.optional('Goes into the audit record: no personal data', 'TEXT') },
+    flags: {
+      reason: flag.optional('Goes into the audit record: no personal data', 'TEXT'),
+      here: flag.on('Also a suspension of another region, after it was lifted there'),
+    },
     args: target(noun),
-    async run(cli: Cli, { reason }: { reason?: string }, named: string) {
+    async run(cli: Cli, { reason, here }: { reason?: string; here: boolean }, named: string) {
       const admin = await cli.admin()
       const id = await idOf(admin, noun, named)
-      await admin.call('resume', { params: { kind: KINDS[noun], id }, query: reason === undefined ? {} : { reason } })
+      await admin.call('resume', {
+        params: { kind: KINDS[noun], id },
+        query: { ...given({ reason }), here: here ? 'true' : 'false' },
+      })
       resumed(cli, noun, id)
     },
   })

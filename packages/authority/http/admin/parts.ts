@@ -24,7 +24,7 @@ export interface AdminParts extends ClientParts, ResourceParts, SubjectParts, Ap
   readonly feed: { readonly readers: number }
   readonly policyVersion: string
   /** Absent where there is one region only. */
-  readonly regions?: Pick<Regions, 'name' | 'peers' | 'status' | 'familiesEndedMs' | 'takeOver'> | undefined
+  readonly regions?: Pick<Regions, 'name' | 'peers' | 'status' | 'familiesEndedMs' | 'takeOver' | 'relink'> | undefined
   /** Health checks of this node, with reasons. */
   checks(): Promise<readonly Check[]>
   readonly version: string

@@ -1,10 +1,12 @@
-/** Other regions: how they are followed, and taking over from one that is lost. */
+/** Other regions: how they are followed, taking over from one that is lost, beginning anew. */
 
 import { refuse } from '../../administration/reasons.ts'
 import type { AuditActor } from '../../audit/events.ts'
 import type { AdminParts, Some } from './parts.ts'
 
-export function regionHandlers({ regions }: Pick<AdminParts, 'regions'>): Some<'listRegions' | 'takeOverRegion'> {
+export function regionHandlers({
+  regions,
+}: Pick<AdminParts, 'regions'>): Some<'listRegions' | 'takeOverRegion' | 'relinkRegion'> {
   return {
     async listRegions() {
       const items = (regions?.status() ?? []).map(({ name, url, ageMs, clockOffsetMs, place, problem, takenOver }) => ({
@@ -27,6 +29,12 @@ export function regionHandlers({ regions }: Pick<AdminParts, 'regions'>): Some<'
       }
       const { keys, ageMs } = await regions.takeOver(name, { reason, actor: actor as AuditActor })
       return { name, keys, age_ms: ageMs === undefined ? null : Math.round(ageMs) }
+    },
+
+    async relinkRegion({ params: { name }, body: { reason } }, { actor }) {
+      if (regions === undefined || !regions.peers.includes(name)) throw refuse('not_found', 'unknown_peer')
+      if (!(await regions.relink(name, { reason, actor: actor as AuditActor }))) throw refuse('conflict', 'nothing_lost')
+      return undefined
     },
   }
 }

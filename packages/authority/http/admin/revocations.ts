@@ -34,8 +34,8 @@ export function revocationHandlers({ store, keys, revoker, registry, feed, setti
       }
     },
 
-    undoRevocations({ body: { epoch, seqs, reason } }, { actor, idempotencyKey }) {
-      return revoker.undo({ epoch, seqs }, { reason, actor, ...given({ idempotencyKey }) })
+    undoRevocations({ body: { epoch, seqs, reason, here } }, { actor, idempotencyKey }) {
+      return revoker.undo({ epoch, seqs }, { reason, here, actor, ...given({ idempotencyKey }) })
     },
 
     async suspend({ body }, { actor, idempotencyKey }) {
@@ -44,7 +44,7 @@ export function revocationHandlers({ store, keys, revoker, registry, feed, setti
     },
 
     async resume({ params, query }, { actor, idempotencyKey }) {
-      await revoker.resume(params, { reason: query.reason, actor, ...given({ idempotencyKey }) })
+      await revoker.resume(params, { reason: query.reason, here: query.here === 'true', actor, ...given({ idempotencyKey }) })
       return undefined
     },
 
@@ -99,4 +99,5 @@ export const showEntry = (entry: LogEntry) => ({
   actor: entry.actor,
   cutoff_ms: entry.cutoffMs,
   drop_after: entry.dropAfter,
+  ...given({ region: entry.origin }),
 })

@@ -67,5 +67,7 @@ export function guardsContract(given: () => Store): void {
     assert.equal(Math.max(...stood), 900)
     assert.equal(await store.transact((tx) => tx.meta.raise(name, 10)), 900)
     assert.equal(await store.meta.get(name), '900')
+    await store.transact((tx) => tx.meta.delete(name))
+    assert.equal(await store.meta.get(name), undefined)
   })
 }

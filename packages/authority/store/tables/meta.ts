@@ -14,6 +14,9 @@ export function metaTransitions(work: Work): MetaTransitions {
   return {
     get: metaLookups(work).get,
     put: (name, value) => put(work, name, value),
+    async delete(name) {
+      await work.write('delete from meta where name = $1', [name])
+    },
     raise: (name, value) => raise(work, name, value),
     async addCheckpoint(atMs, note) {
       await work.write('insert into audit_checkpoints (at_ms, note) values ($1, $2)', [atMs, note])
