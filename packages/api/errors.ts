@@ -48,7 +48,8 @@ export class ApiError extends Error {
 export function errorFromAnswer(doing: string, status: number, problem: Partial<Problem> | undefined): ApiError {
   const kind = kindOf(status, problem)
   const said = problem?.error_description ?? (problem?.error === undefined ? `it answered with status ${status}` : problem.error)
-  const why = problem?.reason === undefined || said.includes(problem.reason) ? said : `${said} (${problem.reason})`
+  const why =
+    problem?.reason === undefined || said.includes(problem.reason) ? said : `${said.replace(/\.$/, '')} (${problem.reason})`
   return new ApiError(kind, { what: `Could not ${doing}`, why, advice: ADVICE[kind], status, problem })
 }
 

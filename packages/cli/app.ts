@@ -31,6 +31,7 @@ import { migrate, restore, serve } from './commands/serve.ts'
 import { resume, suspend } from './commands/suspend.ts'
 import { token } from './commands/token.ts'
 import { user } from './commands/user.ts'
+import { nearest } from './suggest.ts'
 import { VERSION } from './version.ts'
 
 const root = buildRouteMap<string, Context>({
@@ -83,9 +84,11 @@ export const app = buildApplication<Context>(
         ...text_en,
         briefs: { ...text_en.briefs, argumentEscapeSequence: 'What follows is arguments, not flags' },
         exceptionWhileParsingArguments: (error) =>
-          `${error instanceof ArgumentScannerError ? formatMessageForArgumentScannerError(error, {}) : (error as Error).message}. Add --help to see how it is used.`,
+          `${error instanceof ArgumentScannerError ? wrongArguments(error) : `${(error as Error).message}.`} Add --help to see how it is used.`,
         noCommandRegisteredForInput: ({ input, corrections }) =>
-          `There is no command ${input}.${corrections.length === 0 ? '' : ` Did you mean ${corrections.join(' or ')}?`} \`signet --help\` lists them.`,
+          input.startsWith('-')
+            ? `Flags come after the command: signet COMMAND ${input} …`
+            : `There is no command ${input}.${meant(input, corrections)} With --help in its place you see what there is.`,
       },
     },
   },
@@ -98,3 +101,21 @@ export const app = buildApplication<Context>(
     version: version({ brief: 'Show the version', info: { currentVersion: VERSION } }),
   },
 )
+
+/** A whole sentence or two. */
+function wrongArguments(error: ArgumentScannerError): string {
+  return formatMessageForArgumentScannerError(error, {
+    FlagNotFoundError: ({ input, corrections }) => `There is no flag --${input}.${meant(input, corrections.map(flagName))}`,
+    UnsatisfiedPositionalError: ({ placeholder }) => `${placeholder} is missing.`,
+    UnexpectedPositionalError: ({ input }) => `${input} is one argument too many.`,
+  }).replace(/[^.?]$/, '$&.')
+}
+
+/** As people write it. */
+const flagName = (name: string): string => `--${name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`
+
+/** Only what may have been a slip. */
+function meant(input: string, corrections: readonly string[]): string {
+  const near = corrections.filter((text) => nearest(input, [text.replaceAll('`', '').replace(/^-+/, '')]) !== undefined)
+  return near.length === 0 ? '' : ` Did you mean ${near.join(' or ')}?`
+}

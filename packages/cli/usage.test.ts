@@ -49,18 +49,22 @@ describe('without an authority, the command line', () => {
   })
 
   test('ends with 2 for wrong usage, and says what may have been meant', async () => {
-    const [command, sub, missing, flag, value] = await Promise.all([
+    const [command, sub, missing, flag, value, far, before] = await Promise.all([
       signet('cleint', 'list'),
       signet('client', 'lst'),
       signet('client', 'show'),
       signet('client', 'list', '--jsn'),
       signet('client', 'list', '--limit', 'many'),
+      signet('nope'),
+      signet('--server', 'http://localhost:9', 'client', 'list'),
     ])
     assert.deepEqual([command.code, sub.code, missing.code, flag.code, value.code], [2, 2, 2, 2, 2])
     assert.match(command.err, /Did you mean `client`/)
     assert.match(sub.err, /Did you mean `list`/)
-    assert.match(missing.err, /ID/)
-    assert.match(flag.err, /did you mean --json/)
+    assert.match(missing.err, /^ID is missing\./)
+    assert.doesNotMatch(far.err, /Did you mean/)
+    assert.match(before.err, /^Flags come after the command/)
+    assert.match(flag.err, /^There is no flag --jsn\. Did you mean --json\? Add --help/)
     assert.match(value.err, /whole number/)
     assert.equal(command.out + sub.out + missing.out, '')
   })
