@@ -124,14 +124,18 @@ export async function startCluster(options: ClusterOptions): Promise<Cluster> {
     const commonArgs = ['--config', config, '--state', state, '--issuer', issuer, '--log-level', 'warn']
     commonArgs.push('--failover', options.failover ?? 'lossless')
     const nodes: Node[] = []
+    const watchers: Watcher[] = []
+    const links: Link[] = []
+    closers.push(
+      () => Promise.all(links.map((link) => link.close())),
+      () => Promise.all(nodes.map(({ proc }) => proc.stop())),
+      () => Promise.all(watchers.map(({ proc }) => proc.stop())),
+    )
     for (const [index, { host, port, near }] of places.entries()) {
       const store = database && (await startLink(database.port, near))
       if (database !== undefined && store !== undefined) database.links.push(store)
       const bus = nats && (await startLink(nats.port, near))
-      closers.push(
-        () => store?.close(),
-        () => bus?.close(),
-      )
+      links.push(...[store, bus].filter((link) => link !== undefined))
       const proc = createProcess(
         {
           name: `node-${index + 1}`,
@@ -147,7 +151,6 @@ export async function startCluster(options: ClusterOptions): Promise<Cluster> {
         },
         surroundings,
       )
-      closers.push(() => proc.stop())
       const starts: number[] = []
       nodes.push({
         proc,
@@ -165,8 +168,9 @@ export async function startCluster(options: ClusterOptions): Promise<Cluster> {
             () => false,
           ),
       })
-      await nodes[index]?.start() // One after another: the first makes the master key and the schema.
+      if (index === 0) await nodes[0]?.start() // It makes the master key and the schema.
     }
+    await Promise.all(nodes.slice(1).map((node) => node.start()))
     const credentials = JSON.parse(await readFile(join(state, 'cli.json'), 'utf8')) as Credentials
     const admin = createAdminClient({ credentials })
     const scopes = ['notes:read', 'notes:write'].map((name) => ({ name, description: `May ${name}` }))
@@ -184,10 +188,9 @@ export async function startCluster(options: ClusterOptions): Promise<Cluster> {
     const feed = await insist(() => admin.call('createClient', feedClient))
 
     const watched = new Map<string, WatchedToken>()
-    const watchers: Watcher[] = []
     for (let i = 0; i < options.validators; i++) {
       const link = await startLink(balancer.port)
-      closers.push(() => link.close())
+      links.push(link)
       const validatorOptions = {
         issuer,
         audience: API,
@@ -198,7 +201,6 @@ export async function startCluster(options: ClusterOptions): Promise<Cluster> {
         port: link.port,
       }
       watchers.push(createWatcher(`validator-${i + 1}`, validatorOptions, { link, watched, surroundings }))
-      closers.push(() => watchers[i]?.proc.stop())
     }
     await Promise.all(watchers.map((watcher) => watcher.start()))
     return {

@@ -21,7 +21,7 @@ async function endTheGap(cluster: Cluster, backup: string, since: number): Promi
 
 const stopNodes = ({ nodes }: Cluster) => Promise.all(nodes.map((node) => node.proc.stop()))
 const startNodes = async ({ nodes }: Cluster) => {
-  for (const node of nodes) await node.start()
+  await Promise.all(nodes.map((node) => node.start()))
 }
 
 const restoreSqlite = async (cluster: Cluster, round: number): Promise<void> => {
