@@ -2,15 +2,20 @@
  * `npm run chaos`: real processes, real databases, real faults, and an independent checker (docs/reliability.md). The exit code is 1 when a promise
  * was broken, or when the harness failed somewhere.
  */
+import { spawn } from 'node:child_process'
+import { join } from 'node:path'
+import { json } from 'node:stream/consumers'
 import { styleText } from 'node:util'
 import { providePrograms } from '../tools/debian.ts'
 import { readFlags, refuseUsage } from '../tools/flags.ts'
 import { FAULTS } from './faults/faults.ts'
 import { quantile } from './figures.ts'
+import type { Order } from './pair-process.ts'
 import { LANES, makePlan, type Pair, type Plan } from './plan.ts'
 import { forgetAll, isMeasured, keep, writeReport } from './report.ts'
-import { type RunResult, reasonOf, runFaults } from './run.ts'
+import { type RunResult, reasonOf } from './run.ts'
 import { type SoakResult, soak } from './soak.ts'
+import { within } from './within.ts'
 
 const USAGE = `Usage: npm run chaos -- [flags]
 
@@ -45,6 +50,10 @@ const SOAK_MINUTES = { withBus: 10, without: 1 }
 const SOAK_SHARE = 0.3
 /** To set up what soaks. */
 const AROUND_A_SOAK_MS = 30_000
+
+/** No pair takes longer, whatever happens: for its cluster, and for each round. */
+const CLUSTER_WITHIN_MS = 600_000
+const ROUND_WITHIN_MS = 240_000
 
 const began = performance.now()
 /** What nobody was waiting for: the run goes on, and ends with a failure. */
@@ -114,8 +123,9 @@ async function breakThings(reservedMs: number): Promise<readonly boolean[]> {
     for (let share = plan.next(); share !== undefined; share = plan.next()) {
       const { pair, rounds, untilMs } = share
       const { fault, engine } = pair
-      const run = { name: fault.name, faults: [fault], engine, rounds, untilMs, validators: VALIDATORS, keep: flags.keep }
-      const result = await runFaults(run)
+      const until = untilMs === Infinity ? {} : { leftMs: Math.max(0, untilMs - performance.now()) }
+      const order: Order = { fault: fault.name, engine, rounds, validators: VALIDATORS, keep: flags.keep, ...until }
+      const result = await carriedOut(order).catch((error: unknown) => nothingOf(order, reasonOf(error)))
       plan.done(pair)
       isWell.push(result.breaches.length === 0 && result.failures.length === 0)
       keep([result], [])
@@ -126,6 +136,25 @@ async function breakThings(reservedMs: number): Promise<readonly boolean[]> {
   }
   await Promise.all(Array.from({ length: LANES }, lane))
   return isWell
+}
+
+async function carriedOut(order: Order): Promise<RunResult> {
+  const child = spawn(process.execPath, [join(import.meta.dirname, 'pair-process.ts'), JSON.stringify(order)], {
+    stdio: ['pipe', 'pipe', 'inherit'],
+  })
+  child.stdin.on('error', () => {}) // It has ended.
+  try {
+    const bound = CLUSTER_WITHIN_MS + order.rounds * ROUND_WITHIN_MS
+    return (await within(bound, `for ${order.fault} on ${order.engine}`, json(child.stdout))) as RunResult
+  } finally {
+    child.kill('SIGKILL') // Its janitor clears up what it leaves.
+  }
+}
+
+function nothingOf({ fault, engine }: Order, reason: string): RunResult {
+  const figures = { rounds: [], requests: 0, errors: 0, revocations: 0, verdicts: 0, startMs: [] }
+  const tookMs = { setUp: 0, rounds: 0, end: 0 }
+  return { fault, engine, rounds: 0, breaches: [], figures, failures: [{ round: 0, reason }], histories: [], tookMs }
 }
 
 function pairsOf(): readonly Pair[] {
