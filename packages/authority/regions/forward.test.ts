@@ -224,7 +224,13 @@ describe('a token that lives in another region', () => {
     const begun = { path: '/token', form: 'grant_type=client_credentials&scope=api%3Aread', client: 'machine', token: 'x' }
     const { refresh_token } = await grant(west)
     const other = `grant_type=refresh_token&refresh_token=${refresh_token}`
-    for (const asked of [begun, { ...begun, client: 'app', form: other }, { ...begun, path: '/revoke', form: 'token=y' }]) {
+    const nobody = { path: '/token', form: other, token: refresh_token, client: 'a\u0000\ud800' }
+    for (const asked of [
+      nobody,
+      begun,
+      { ...begun, client: 'app', form: other },
+      { ...begun, path: '/revoke', form: 'token=y' },
+    ]) {
       const answer = await fetch(`${west.url}/region/forward`, {
         method: 'POST',
         headers: { authorization: `Bearer ${access_token}`, 'content-type': 'application/json' },

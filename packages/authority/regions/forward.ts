@@ -37,7 +37,10 @@ export const forwardedRequest = z.object({
   form: z.string().max(256 * 1024),
   headers,
   /** Whom the asking region has authenticated; nobody, where that is not asked for. */
-  client: z.string().min(1).max(128).optional(),
+  client: z
+    .string()
+    .regex(/^[\x21-\x7e]{1,128}$/)
+    .optional(),
   /** Whether it proved itself there; a public client only says its name. */
   proven: z.boolean().default(false),
   /** Where the request came from: its home compares and limits by it. */

@@ -7,7 +7,7 @@ import { guardMsOf, longestDropAfter, slackMsOf } from '../revocation/rules.ts'
 import { openWorld, WHY, type World } from '../revocation/world.testkit.ts'
 import type { LogPlace } from '../store/ports/peers.ts'
 import * as imports from './import-log.ts'
-import { type LogPage, writeEntry } from './link-messages.ts'
+import { type LogPage, logPage, writeEntry } from './link-messages.ts'
 
 const START: LogPlace = { epoch: '', seq: 0 }
 
@@ -203,6 +203,18 @@ test('an entry is kept no longer than one can be, whatever is said of it', async
   await importPage('other', START, { ...page, entries }, east)
   const [taken] = await east.log()
   assert.equal(taken?.dropAfter, longestDropAfter(taken?.cutoffMs ?? 0, east.settings))
+  await close()
+})
+
+test('an entry with text that no database takes is malformed, not a fault of ours', async () => {
+  const { west, close } = await twoWorlds()
+  await west.revoker.revoke({ kind: 'token', id: west.token() }, WHY)
+  const page = await pageOf(west, START, 10)
+  assert.equal(logPage.safeParse(page).success, true)
+  for (const member of ['issuer', 'target', 'reason', 'actor']) {
+    const entries = page.entries.map((entry) => ({ ...entry, [member]: 'a\u0000b' }))
+    assert.equal(logPage.safeParse({ ...page, entries }).success, false, member)
+  }
   await close()
 })
 

@@ -20,7 +20,11 @@ export const PAGE_ENTRIES = 200
 export const LONGEST_WAIT_MS = 250
 
 const whole = z.int().min(0)
-const text = z.string().min(1).max(1024)
+/** Nothing that we store has a control character, and PostgreSQL takes no NUL. */
+const text = z
+  .string()
+  .max(1024)
+  .regex(/^[^\x00-\x1f\x7f]+$/)
 const place = z.object({ epoch: z.string().regex(/^[\w-]{1,64}$/), seq: whole })
 
 const wireEntry = z.object({
