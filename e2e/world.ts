@@ -29,6 +29,8 @@ export interface WorldOptions {
   readonly database?: string
   /** What the first nodes run instead of this program: the path of its main file. */
   readonly programs?: readonly string[]
+  /** Environment of the first nodes, beside this process's own. */
+  readonly environments?: readonly Readonly<Record<string, string>>[]
   /** Each node serves health and metrics on a port of its own. */
   readonly operations?: boolean
   /** More settings, as in the file. */
@@ -40,6 +42,8 @@ export interface WorldNode {
   readonly port: number
   /** A metric's value, as the node's operations address gives it; undefined when there is none. `name` with its labels. */
   metric(name: string): Promise<number | undefined>
+  /** What its operations address says about its readiness. */
+  readiness(): Promise<{ readonly ready: boolean; readonly failed: readonly string[] }>
   readonly process: StartedProcess
   start(): Promise<void>
   /** It dies as by a power cut of its process. */
@@ -91,7 +95,8 @@ export async function createWorld(options: WorldOptions = {}) {
     for (const [n, each] of ports.entries()) {
       const settings = { config, state, listen: `127.0.0.1:${each}`, issuer, database: database.url, 'log-level': 'error' }
       const operations = options.operations ? await freePort() : undefined
-      nodes.push(await startNode(each, settings, operations, options.programs?.[n] ?? 'packages/authority/main.ts'))
+      const program = options.programs?.[n] ?? 'packages/authority/main.ts'
+      nodes.push(await startNode(each, settings, operations, { program, env: options.environments?.[n] ?? {} }))
     }
   } catch (error) {
     await close() // What goes on would keep the test's process from ending.
@@ -171,11 +176,11 @@ async function startNode(
   port: number,
   settings: Readonly<Record<string, string>>,
   operations: number | undefined,
-  program: string,
+  { program, env }: { readonly program: string; readonly env: Readonly<Record<string, string>> },
 ): Promise<WorldNode> {
   const place = operations === undefined ? {} : { operations: `127.0.0.1:${operations}` }
   const args = Object.entries({ ...settings, ...place }).flatMap(([name, value]) => [`--${name}`, value])
-  const start = () => startProcess('authority', program, args)
+  const start = () => startProcess('authority', program, args, env)
   let process = await start()
   return {
     port,
@@ -183,6 +188,11 @@ async function startNode(
       const text = await (await fetch(`http://127.0.0.1:${operations}/metrics`)).text()
       const line = text.split('\n').find((each) => each.startsWith(`${name} `))
       return line === undefined ? undefined : Number(line.slice(name.length + 1))
+    },
+    async readiness() {
+      const answer = await fetch(`http://127.0.0.1:${operations}/readyz`)
+      const { checks } = (await answer.json()) as { checks: readonly { name: string; state: string }[] }
+      return { ready: answer.ok, failed: checks.filter(({ state }) => state === 'failed').map(({ name }) => name) }
     },
     get process() {
       return process

@@ -20,9 +20,18 @@ const STOP_WITHIN_MS = 5000
 const ROOT = fileURLToPath(new URL('../../../', import.meta.url))
 
 /** Starts `script` (from the repository's root, unless it is absolute) with the Node that runs this. Rejects with what it wrote when it does not get ready. */
-export async function startProcess(name: string, script: string, args: readonly string[]): Promise<StartedProcess> {
+export async function startProcess(
+  name: string,
+  script: string,
+  args: readonly string[],
+  env: Readonly<Record<string, string>> = {},
+): Promise<StartedProcess> {
   // Its own process group: Ctrl-C reaches this process, which then stops the children in order.
-  const child = spawn(process.execPath, [resolve(ROOT, script), ...args], { stdio: ['ignore', 'pipe', 'pipe'], detached: true })
+  const child = spawn(process.execPath, [resolve(ROOT, script), ...args], {
+    stdio: ['ignore', 'pipe', 'pipe'],
+    detached: true,
+    env: { ...process.env, ...env },
+  })
   let complaints = ''
   child.stderr.on('data', (chunk: Buffer) => {
     complaints = (complaints + chunk).slice(-4096)
