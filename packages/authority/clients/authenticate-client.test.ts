@@ -135,6 +135,16 @@ describe('a client with a secret', () => {
     for (const name of ['basic', 'basic', 'nobody', 'nobody', 'nobody else']) assert.equal(await looksFor(name, 'wrong'), 1, name)
   })
 
+  it('is not looked for under a name that none can have, by secret or assertion', async () => {
+    const clients = createRecent(async () => assert.fail('PostgreSQL takes no NUL'), { maxAgeMs: 500, capacity: 100, clock })
+    for (const name of ['a\u0000b', '\u0000', '\u0001', 'é', '\ud800']) {
+      for (const credentials of [basic(name, 's3cret'), by(await assertion({}, name))]) {
+        const refused = (error: unknown) => error instanceof Refusal && `${error.code} ${error.reason}` === FAILED
+        await assert.rejects(authenticateClient(credentials, { ...parts, clients }), refused, JSON.stringify(name))
+      }
+    }
+  })
+
   it('is told of its suspension only after it has proved who it is', async () => {
     assert.equal(await refusedFor(basic('suspended', 's3cret')), 'access_denied client_suspended')
     assert.equal(await refusedFor(basic('suspended', 'wrong')), FAILED)

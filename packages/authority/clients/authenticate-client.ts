@@ -50,7 +50,7 @@ export type ClientReason =
  */
 export async function authenticateClient(credentials: ClientCredentials, parts: ClientParts): Promise<AuthenticatedClient> {
   const clientId = credentials.method === 'private_key_jwt' ? assertedClient(credentials) : credentials.clientId
-  if (!clientId || clientId.length > MAX_CLIENT_ID) throw failed()
+  if (!clientId || !CLIENT_ID.test(clientId)) throw failed()
   const answer = parts.clients.find(clientId)
   const { value: record, at: knownAt } = await answer
   const registered = record?.authMethod === credentials.method && record.status !== 'revoked' ? record : undefined
@@ -130,7 +130,8 @@ function isSecretOf(client: ClientRecord | undefined, secret: Secret, { sha256, 
 // Nothing hashes to it, so comparing with it takes its time and never matches.
 const NO_SECRETS: ClientRecord['secrets'] = [{ sha256: new Uint8Array(32), createdAt: 0 }]
 
-const MAX_CLIENT_ID = 128
+/** RFC 6749 appendix A.1. Any other is nobody's, and PostgreSQL takes no NUL in a question. */
+const CLIENT_ID = /^[\x20-\x7e]{1,128}$/
 const failed = (): Refusal => refusal('invalid_client', 'client_authentication_failed' satisfies ClientReason)
 
 // ── Knowing clients ────────────────────────────────────────────────────────────────────────────────────────────────
