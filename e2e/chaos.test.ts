@@ -1,7 +1,9 @@
 /** One round of each of a dozen faults, on both stores (docs/reliability.md); `npm run chaos` does twenty of all. SIGNET_NATS_SERVER, SIGNET_FAKETIME. */
 import assert from 'node:assert/strict'
+import { rm } from 'node:fs/promises'
 import { describe, it } from 'node:test'
 import type { Engine } from '../chaos/cluster.ts'
+import type { Fault } from '../chaos/faults/fault.ts'
 import { FAULTS } from '../chaos/faults/faults.ts'
 import { runFaults } from '../chaos/run.ts'
 import { unavailable } from './world.ts'
@@ -41,3 +43,21 @@ for (const engine of ['sqlite', 'postgres'] satisfies Engine[]) {
     })
   })
 }
+
+describe('the harness', () => {
+  it('loses the round in which it fails, and goes on with another cluster', async () => {
+    const about = { about: '', engines: ['sqlite'], lastsMs: [0, 0] } as const
+    const inject = (_: unknown, round: number) => {
+      if (round === 0) throw new Error('out of order')
+    }
+    const fault: Fault = { ...about, name: 'clumsy', inject, heal() {} }
+    const result = await runFaults({ name: 'clumsy', faults: [fault], engine: 'sqlite', rounds: 2, validators: 1 })
+    const { rounds, breaches, failures, histories } = result
+    assert.deepEqual(
+      { rounds, breaches, failures },
+      { rounds: 1, breaches: [], failures: [{ round: 0, reason: 'out of order' }] },
+    )
+    assert.equal(histories.length, 1)
+    for (const history of histories) await rm(history, { recursive: true })
+  })
+})
