@@ -33,7 +33,7 @@ export type Request<N extends EndpointName> = RequestOf<Endpoints[N]>
 export type Answer<N extends EndpointName> = AnswerOf<Endpoints[N]>
 export type Reply<N extends EndpointName> = ReplyOf<Endpoints[N]>
 
-/** What a refused or failed request carries (ISS-24). */
+/** What a refused or failed request carries. */
 export interface Problem {
   /** OAuth error code, or `not_found`, `conflict`, `temporarily_unavailable`. */
   readonly error: string

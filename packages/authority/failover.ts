@@ -1,7 +1,7 @@
 /**
  * PostgreSQL was promoted: a standby took the primary's place and may lack the last commits that the primary had acknowledged, among
  * them revocations. Unless the operator promotes only standbys that have everything (`failover: lossless`), and nothing that this node
- * saw acknowledged contradicts it, all that could have been revoked ends with a new epoch, as after a restore (DESIGN §3). Whichever
+ * saw acknowledged contradicts it, all that could have been revoked ends with a new epoch, as after a restore. Whichever
  * node is first settles it for all, but for one that comes later and misses what it saw acknowledged: then it was not lossless.
  */
 import type { Surroundings } from '@signet/kernel/surroundings.ts'

@@ -1,4 +1,4 @@
-/** What a node needs to do its job, looked at when somebody asks (OPS-09). Each says what is wrong and what to do. */
+/** What a node needs to do its job, looked at when somebody asks. Each says what is wrong and what to do. */
 import type { Bus } from '@signet/bus/bus.ts'
 import { type Clock, epochSeconds } from '@signet/kernel/surroundings.ts'
 import type { Check } from './http/health.ts'

@@ -1,5 +1,5 @@
 /**
- * How often somebody may ask one node (ISS-22). GCRA: one number per asker, the time at which its budget is whole again. Kept in
+ * How often somebody may ask one node. GCRA: one number per asker, the time at which its budget is whole again. Kept in
  * memory and bounded, so a flood under many names costs memory up to the bound and nobody else's budget.
  */
 import { refusal } from './errors.ts'

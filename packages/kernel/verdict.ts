@@ -24,7 +24,7 @@ export type DenyReason =
   | 'insufficient_scope'
   | 'insufficient_user_authentication'
 
-/** What the client should do about it (ISS-24). */
+/** What the client should do about it. */
 export type ClientAction = 'refresh' | 'reauthenticate' | 'retry' | 'step_up' | 'none'
 
 /** How well the validator knows what has been revoked. `blind`: never learned, or older than every bound. */

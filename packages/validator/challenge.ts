@@ -103,7 +103,7 @@ export function refuseHeader(options: ChallengeOptions, situation: Situation): D
   return { allowed: false, reason: 'malformed', action: 'none', status: 400, challenge, stalenessMs, freshness }
 }
 
-/** The body of a refusal (ISS-24): stable words, nothing of the request. */
+/** The body of a refusal: stable words, nothing of the request. */
 export function refusalBody(deny: Deny): { error: string; error_description: string; reason: DenyReason; action: ClientAction } {
   const answer = ANSWERS[deny.reason]
   const isBadRequest = deny.status === 400

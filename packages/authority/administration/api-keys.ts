@@ -1,4 +1,4 @@
-/** Looking after API keys (ISS-17): made and shown once, rotated with overlap, revoked. */
+/** Looking after API keys: made and shown once, rotated with overlap, revoked. */
 import type { ClientId, SubjectId, TokenId } from '@signet/kernel/ids.ts'
 import { isSubset } from '@signet/kernel/scope.ts'
 import type { Secret } from '@signet/kernel/secret.ts'

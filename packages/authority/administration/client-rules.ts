@@ -1,4 +1,4 @@
-/** What may be a client: judged as a whole, since platform, authentication, grants and URIs have to fit together (ISS-23, RFC 9700). */
+/** What may be a client: judged as a whole, since platform, authentication, grants and URIs have to fit together (RFC 9700). */
 import type { RefusalDetail } from '@signet/kernel/errors.ts'
 import { isOpenIdScope, OWN_SCOPES } from '../grants/target.ts'
 import type { PolicySettings } from '../policy/settings.ts'

@@ -30,7 +30,7 @@ export const isAct = (event: AuditEvent): boolean => (ACTS as readonly string[])
 
 /** An id may be a moment ahead of the batch it is in (the guard), and clocks of nodes differ. */
 const SLACK_MS = 60_000
-/** What is derived from an access token is derived while it lives: an hour at most (ISS-04). */
+/** What is derived from an access token is derived while it lives: an hour at most. */
 const TOKEN_SPAN_MS = 2 * 3_600_000
 /** A sign-in is on record when its session begins. */
 const SIGN_IN_SPAN_MS = 10 * 60_000

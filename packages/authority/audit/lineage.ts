@@ -1,5 +1,5 @@
 /**
- * Lineage: how a token came to be and how it ended (REG-05), read from the audit record alone. For any id it finds the tree
+ * Lineage: how a token came to be and how it ended, read from the audit record alone. For any id it finds the tree
  * it belongs to: the sign-in, the grant, each token and rotation, what was derived from it, and every act that ended or
  * suspended any of them. Reading is in lineage-reader.ts; here the events become a tree.
  */

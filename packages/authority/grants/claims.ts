@@ -1,4 +1,4 @@
-/** What the scopes of OpenID Connect Core §5.4 release about a person. Access tokens carry none of it (ISS-19). */
+/** What the scopes of OpenID Connect Core §5.4 release about a person. Access tokens carry none of it. */
 
 const CLAIMS_OF: Readonly<Record<string, readonly string[]>> = {
   profile: [

@@ -66,7 +66,7 @@ export interface GrantParts {
   readonly chance: Chance
 }
 
-/** The client, if it is registered for this grant type (ISS-23). */
+/** The client, if it is registered for this grant type. */
 export function permitted(caller: Caller, grant: GrantType): ClientRecord {
   const client = caller.client.record
   if (!client.grantTypes.includes(grant)) throw refuse('unauthorized_client', 'grant_not_allowed')

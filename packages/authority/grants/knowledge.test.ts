@@ -99,7 +99,7 @@ describe('consent that is withdrawn', () => {
   })
 })
 
-describe('a refresh, where policy says so (REV-12)', () => {
+describe('a refresh, where policy says so', () => {
   it('retires the access token before it at once, and not its own', async () => {
     const authority = await startTestAuthority({ settings: { retirePriorAccessTokenAfterSeconds: 0 } })
     try {

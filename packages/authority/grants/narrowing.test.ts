@@ -1,4 +1,4 @@
-/** ISS-13: whatever chain of refreshes a grant goes through, no token of it reaches further or lives longer than what was agreed to. */
+/** Whatever chain of refreshes a grant goes through, no token of it reaches further or lives longer than what was agreed to. */
 import assert from 'node:assert/strict'
 import { after, before, describe, it } from 'node:test'
 import type { ClientId } from '@signet/kernel/ids.ts'

@@ -1,5 +1,5 @@
 /**
- * `refresh_token` (RFC 6749 §6) with rotation (DESIGN §4). What shall happen is judged by `judgeRefresh`, purely; here it is done.
+ * `refresh_token` (RFC 6749 §6) with rotation (docs/architecture.md). What shall happen is judged by `judgeRefresh`, purely; here it is done.
  * Tokens are signed before the commit, so no commit is followed by an answer that cannot be given.
  */
 import { fault, type Refusal } from '@signet/kernel/errors.ts'
@@ -42,7 +42,7 @@ interface RefreshRequest {
 export interface RefreshParts extends GrantParts {
   readonly triggers: Pick<Triggers, 'refreshReuse'>
   readonly retirement: Pick<Retirement, 'retirePrior'>
-  /** Takes one refresh from the budget of a family: 0, or the milliseconds until there is one (ISS-22). */
+  /** Takes one refresh from the budget of a family: 0, or the milliseconds until there is one. */
   readonly pace: (family: FamilyId) => number | Promise<number>
   /** Counts how a refresh ended. */
   readonly refreshed: (outcome: 'rotated' | 'repeated' | 'refused' | 'reuse') => void

@@ -1,5 +1,5 @@
 /**
- * How the door says no. One table ties every refusal to its status, its words and what a client should do (ISS-24); a reason without
+ * How the door says no. One table ties every refusal to its status, its words and what a client should do; a reason without
  * an entry does not compile. Nothing a request contained is ever repeated in an answer.
  */
 import { Fault, Refusal, type RefusalCode, type RefusalDetail } from '@signet/kernel/errors.ts'

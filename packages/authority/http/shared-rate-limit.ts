@@ -1,5 +1,5 @@
 /**
- * One budget for all nodes (ISS-22), without asking the store for each request. A node grants a small share of the burst on its own
+ * One budget for all nodes, without asking the store for each request. A node grants a small share of the burst on its own
  * account and tells the store afterwards, many at a time; only an asker that is faster than that waits for the answer. So N nodes
  * together grant at most burst + rate × time + N × share of the burst. While the store is away each node keeps the budget by itself.
  */

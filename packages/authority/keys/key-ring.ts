@@ -57,7 +57,7 @@ export interface KeyRing {
   jwks(purpose: SigningPurpose): { readonly keys: readonly Readonly<Record<string, unknown>>[] }
   /** Any signing key in the store, also retired and compromised ones: look at the state before trusting it. */
   publicKey(kid: string): PublicKey | undefined
-  /** When each token key begins and ends, as published in the issuer's metadata (KEY-05). */
+  /** When each token key begins and ends, as published in the issuer's metadata. */
   schedule(): readonly ScheduledKey[]
   records(): readonly KeyRecord[]
   /** The public keys of this region for others; the digest changes when they do. */

@@ -116,7 +116,7 @@ export function overlapSeconds(purpose: KeyPurpose, settings: PolicySettings, li
 const retirementAt = (key: KeyRecord, settings: PolicySettings, lives: Lives): number =>
   Math.max(key.retiredAt ?? 0, (key.retiringAt ?? 0) + overlapSeconds(key.purpose, settings, lives))
 
-/** One line of the published schedule (KEY-05). Times in the future are plans. */
+/** One line of the published schedule. Times in the future are plans. */
 export interface ScheduledKey {
   readonly kid: KeyId
   readonly alg: string

@@ -6,7 +6,7 @@ import { defaultSettings, type PolicySettings } from './settings.ts'
 const seconds = (least: number, most: number) => z.int().min(least).max(most)
 const rate = z.strictObject({ perSecond: z.number().positive().max(1_000_000), burst: z.int().min(1).max(10_000_000) })
 
-/** Above this an access token is long-lived, whatever the reason: it needs `allowLongAccessTokens` (ISS-04). */
+/** Above this an access token is long-lived, whatever the reason: it needs `allowLongAccessTokens`. */
 export const SHORT_ACCESS_TOKEN_SECONDS = 600
 
 const DAY = 86_400

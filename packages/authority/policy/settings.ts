@@ -3,7 +3,7 @@
  * refused at load, in words that name the setting. Spans are in seconds unless the name says milliseconds.
  */
 export interface PolicySettings {
-  /** Life of an access token. Cap 3600; above 600 needs `allowLongAccessTokens` (ISS-04). */
+  /** Life of an access token. Cap 3600; above 600 needs `allowLongAccessTokens`. */
   readonly accessTokenSeconds: number
   readonly idTokenSeconds: number
   readonly authorizationCodeSeconds: number
@@ -20,7 +20,7 @@ export interface PolicySettings {
   /** Generations in a row that needed grace, at most; fewer when the asker's network or agent differs. */
   readonly graceRunLimit: number
   readonly graceForeignRunLimit: number
-  /** On refresh, access tokens issued before it die so long after it (REV-12). Undefined: they live out their time. */
+  /** On refresh, access tokens issued before it die so long after it. Undefined: they live out their time. */
   readonly retirePriorAccessTokenAfterSeconds: number | undefined
   readonly sessionIdleSeconds: number
   readonly sessionMaxSeconds: number
@@ -35,7 +35,7 @@ export interface PolicySettings {
   /** Requests per second and burst, per client and per address, at the token endpoint of one node. */
   readonly clientRate: { readonly perSecond: number; readonly burst: number }
   readonly addressRate: { readonly perSecond: number; readonly burst: number }
-  /** Refreshes of one family: per second and burst (ISS-22). */
+  /** Refreshes of one family: per second and burst. */
   readonly familyRate: { readonly perSecond: number; readonly burst: number }
   /** Serve the revocation feed to anyone. Its entries are digests; default: needs scope `signet:feed`. */
   readonly feedOpen: boolean

@@ -1,7 +1,7 @@
 /**
  * A new epoch after a restore or a failover that may have lost entries: the old numbering cannot be vouched for, and nothing
  * issued until now can be told from what had been revoked in the gap. So the log goes over and a cutoff on the whole issuer
- * lies over the gap: every access token renews, every session and grant begins anew (OPS-04). Signing keys that were replaced with
+ * lies over the gap: every access token renews, every session and grant begins anew. Signing keys that were replaced with
  * it are in the new log from its first entry on, since who holds a stolen one writes any issue time he likes.
  */
 import type { Tx } from '../store/store.ts'

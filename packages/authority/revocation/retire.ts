@@ -1,5 +1,5 @@
 /**
- * A refresh retires the access tokens before it (REV-12): a cutoff on the grant one millisecond before the new token, at once or
+ * A refresh retires the access tokens before it: a cutoff on the grant one millisecond before the new token, at once or
  * after the drain that policy names, so that requests under way may end. With a drain the cutoff is written down in
  * the refresh's own transaction and made when it is due, by whichever node gets there first: a node that dies loses none.
  */

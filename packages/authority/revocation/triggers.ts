@@ -1,4 +1,4 @@
-/** What happens in the world, and which revocations follow from it (REV-08). One place, so that the mapping can be read. */
+/** What happens in the world, and which revocations follow from it. One place, so that the mapping can be read. */
 
 import type { ClientId, DeviceId, FamilyId, SessionId, SubjectId, TokenId } from '@signet/kernel/ids.ts'
 import type { Chance, Clock } from '@signet/kernel/surroundings.ts'
@@ -15,11 +15,11 @@ export interface Triggers {
   /** Roles or other claims changed: access tokens die, clients renew them silently with the new claims (a claims epoch). */
   claimsChanged(tx: Tx, subject: SubjectId, actor: AuditActor): Promise<PendingReceipt>
   signedOut(tx: Tx, session: SessionId, actor: AuditActor): Promise<PendingReceipt>
-  /** One device with all its sessions and tokens; the person's others stay (REV-09). */
+  /** One device with all its sessions and tokens; the person's others stay. */
   deviceLost(tx: Tx, device: DeviceId, actor: AuditActor): Promise<PendingReceipt>
   /** A refresh token was used by someone who should not have it: the family ends (RFC 9700 §4.14). A transaction of its own. */
   refreshReuse(family: FamilyRecord, evidence: string): Promise<RevocationReceipt>
-  /** Somebody found a token where it should not be. Who shows it has it, so nothing else has to prove his right to end it (REV-11). */
+  /** Somebody found a token where it should not be. Who shows it has it, so nothing else has to prove his right to end it. */
   leakedToken(token: string, reporter: AuditActor): Promise<LeakOutcome>
 }
 

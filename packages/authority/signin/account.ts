@@ -143,7 +143,7 @@ export async function endSession({ subject }: SignedIn, id: SessionId, { store, 
   return true
 }
 
-/** One of the person's own devices, with every session and token on it; the others stay (REV-09). False when it is not theirs. */
+/** One of the person's own devices, with every session and token on it; the others stay. False when it is not theirs. */
 export async function removeDevice({ subject }: SignedIn, id: DeviceId, { store, triggers }: EndParts): Promise<boolean> {
   const device = await store.devices.find(id)
   if (device?.subject !== subject.id) return false

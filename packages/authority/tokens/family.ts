@@ -1,5 +1,5 @@
 /**
- * The judgement on a presented refresh token (DESIGN §4). Pure: records and the time go in, a ruling comes out, and the
+ * The judgement on a presented refresh token (docs/architecture.md, "Rotation"). Pure: records and the time go in, a ruling comes out, and the
  * flow acts on it. A *family* is all refresh tokens of one grant, of which only the newest generation is worth a new one.
  */
 import { equalBytes } from '@signet/kernel/bytes.ts'
@@ -153,7 +153,7 @@ function suspendedBy({ family, subject, session, device }: FamilyStanding, asker
   return undefined
 }
 
-/** ISS-08: from another kind of installation, or without the key it is bound to (RFC 9449 §5). */
+/** From another kind of installation, or without the key it is bound to (RFC 9449 §5). */
 function misboundBy(family: FamilyRecord, asker: Asker): RefreshRefusal | undefined {
   if (family.terms.platform !== asker.client.platform) return 'wrong_platform'
   if (family.jkt === undefined) return undefined

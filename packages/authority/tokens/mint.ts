@@ -144,7 +144,7 @@ export function createMint(parts: {
     if (!Number.isSafeInteger(request.seconds) || request.seconds <= 0)
       throw new Error('a token lives whole seconds, at least one')
     const nowMs = clock.now()
-    // DESIGN's guard: a cutoff lies at most that far past its commit, and it was committed before we read it.
+    // The guard (docs/architecture.md): a cutoff lies at most that far past its commit, and it was committed before we read it.
     if (request.floorMs - nowMs > guardMs + CLOCK_SLACK_MS) throw fault('clock_unsure')
     const issuedAtMs = Math.max(nowMs, request.floorMs + 1)
     const iat = epochSeconds(issuedAtMs)

@@ -6,7 +6,7 @@ import type { Drill, Run } from './drill.ts'
 import { type Answer, asClient } from './oauth.ts'
 import { openScratch, type Scratch, type ScratchOptions } from './scratch.ts'
 
-/** After an acknowledgment a service that hears the feed refuses within so long; DESIGN says milliseconds, and machines differ. */
+/** After an acknowledgment a service that hears the feed refuses within so long; it takes milliseconds, but machines differ. */
 const REFUSED_WITHIN_MS = 5000
 const FLEET_WITHIN_MS = 30_000
 

@@ -18,7 +18,7 @@ export interface Answer {
   readonly body: string
 }
 
-/** A refusal as an answer: RFC 6750 §3, and a body that says what to do (ISS-24). */
+/** A refusal as an answer: RFC 6750 §3, and a body that says what to do. */
 export function answerOf(deny: Deny, validator: Validator, isDpop: boolean): Answer {
   const headers: Record<string, string> = {
     'content-type': 'application/json; charset=utf-8',

@@ -1,5 +1,5 @@
 /**
- * What a client or validator needs to know when it knows only the issuer (ISS-25): RFC 8414 and OpenID Connect Discovery, one
+ * What a client or validator needs to know when it knows only the issuer: RFC 8414 and OpenID Connect Discovery, one
  * document at two addresses, and the keys (RFC 7517).
  */
 import { createHash } from 'node:crypto'
@@ -81,7 +81,7 @@ function describe({ issuer, settings, keys }: DiscoveryParts): object {
     claims_parameter_supported: false,
     request_parameter_supported: false,
     request_uri_parameter_supported: false,
-    // Ours: how access tokens look, where revocations can be had, and when each key begins and ends (KEY-05).
+    // Ours: how access tokens look, where revocations can be had, and when each key begins and ends.
     signet_access_token: { typ: 'at+jwt', alg_values_supported: signing, max_seconds: settings.accessTokenSeconds },
     signet_leak_report_endpoint: `${issuer}/leaks`,
     signet_feed: {

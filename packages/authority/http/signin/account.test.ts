@@ -27,7 +27,7 @@ describe('the account page', () => {
   }
   const isIn = async (who: PageVisitor) => /How you sign in/.test((await who.open('/account')).text)
 
-  test('shows where the person is signed in; removing one device ends it there, and only there (REV-09)', async () => {
+  test('shows where the person is signed in; removing one device ends it there, and only there', async () => {
     const { arrive } = await person()
     const desk = await arrive()
     const phone = await arrive('Mozilla/5.0 (iPhone; CPU iPhone OS 19_0) Version/19.0 Safari/604.1')

@@ -55,7 +55,7 @@ describe('signing in for an app', () => {
     ])
   })
 
-  test('in a live session another app gets its code with no credential prompt, and a first-party app without any page (ISS-03)', async () => {
+  test('in a live session another app gets its code with no credential prompt, and a first-party app without any page', async () => {
     const ada = visitor()
     await signIn(ada, await ada.open(authorizePath()))
     const again = await ada.get(authorizePath({ client_id: 'own' }))
@@ -65,7 +65,7 @@ describe('signing in for an app', () => {
     assert.match(silent.location as string, /code=sgc_/)
   })
 
-  test('the code carries how and when the person proved who they are (ISS-02)', async () => {
+  test('the code carries how and when the person proved who they are', async () => {
     const ada = visitor()
     await signIn(ada, await ada.open(authorizePath({ client_id: 'own' })))
     const session = await world.authority.store.sessions.find(sessionOf(ada))

@@ -3,7 +3,7 @@ import type { ClientId } from '@signet/kernel/ids.ts'
 import type { Page } from './page.ts'
 import type { Standing, StandingChange } from './standing.ts'
 
-/** Kind of installation (ISS-08): a refresh token of one class is not honoured from another. */
+/** Kind of installation: a refresh token of one class is not honoured from another. */
 export type PlatformClass = 'web' | 'browser' | 'native' | 'service'
 
 export type ClientAuthMethod = 'none' | 'client_secret_basic' | 'client_secret_post' | 'private_key_jwt'

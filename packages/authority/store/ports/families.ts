@@ -22,7 +22,7 @@ export interface FamilyRecord {
   readonly subject: SubjectId
   readonly session?: SessionId
   readonly device?: DeviceId
-  /** Token this grant was derived from, if any (REG-01 parent). */
+  /** Token this grant was derived from, if any. */
   readonly parent?: TokenId
   readonly status: Status
   readonly cutoffMs: number
@@ -82,7 +82,7 @@ export interface Rotation {
   readonly graceRun: number
   readonly foreignRun: number
   readonly seen: Uint8Array
-  /** A cutoff on the grant after a drain (REV-12): access tokens issued at or before it are dead. */
+  /** A cutoff on the grant after a drain: access tokens issued at or before it are dead. */
   readonly cutoffMs?: number
 }
 

@@ -68,7 +68,7 @@ export interface RevocationTransitions {
     entries: readonly Omit<LogEntry, 'seq' | 'epoch' | 'atMs'>[],
     staged?: Staged,
   ): Promise<boolean>
-  /** Remembers a cutoff to be made later (REV-12). Once per `dueMs` and family; the larger cutoff is kept. */
+  /** Remembers a cutoff to be made later. Once per `dueMs` and family; the larger cutoff is kept. */
   defer(cutoff: DeferredCutoff): Promise<void>
   /** Takes out at most `limit` (≤ 500) that are due at `nowMs`, earliest first. No two transactions get the same one. */
   takeDue(nowMs: number, limit: number): Promise<readonly DeferredCutoff[]>
