@@ -3,9 +3,10 @@ import assert from 'node:assert/strict'
 import { IncomingMessage, ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
 import { test } from 'node:test'
+import { PROBES_OF_NETWORK } from '@signet/kernel/feed.ts'
 import { manualSurroundings } from '@signet/testkit/surroundings.ts'
 import type { TappedFeed } from '@signet/validator/index.ts'
-import { createRelayDoor, PROBES_OF_NETWORK } from './relay-door.ts'
+import { createRelayDoor } from './relay-door.ts'
 import { createRelayedFeed } from './relayed-feed.ts'
 
 test('one network cannot make an open relay sign without end, whatever addresses it has', async () => {

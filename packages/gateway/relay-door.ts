@@ -1,7 +1,7 @@
 /** A relay over HTTP: the resources of docs/protocol/feed.md, and what it says of itself. */
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { Fault } from '@signet/kernel/errors.ts'
-import { RELAY_PATH, SNAPSHOT_MEDIA_TYPE } from '@signet/kernel/feed.ts'
+import { PROBES_OF_NETWORK, RELAY_PATH, SNAPSHOT_MEDIA_TYPE } from '@signet/kernel/feed.ts'
 import { addressKey, createRateLimit } from '@signet/kernel/rate-limit.ts'
 import type { Position } from '@signet/kernel/revocation-view.ts'
 import type { Clock, Timers } from '@signet/kernel/surroundings.ts'
@@ -31,8 +31,6 @@ export const FEED_PERMISSION = 'signet:feed'
 /** Snapshots under way at once, half of them for one owner at most. */
 const MAX_DOWNLOADS = 64
 const DOWNLOAD_MS = 120_000
-/** Heads signed for one network of an open relay: enough for a thousand readers that probe each second. */
-export const PROBES_OF_NETWORK = { perSecond: 1000, burst: 2000 }
 const KEYS_SECONDS = 60
 
 const PROBE = /^[\w-]{16,128}$/

@@ -44,6 +44,12 @@ export interface HeadPayload {
   readonly hops?: number
 }
 
+/**
+ * Heads signed for one network by an authority or a relay that serves everybody: enough for the readers that one network may have (a
+ * thousand streams), each of which probes twice a second.
+ */
+export const PROBES_OF_NETWORK = { perSecond: 2000, burst: 4000 }
+
 /** Relays in a row, at most: more are a loop, or a mistake. */
 export const MAX_HOPS = 8
 

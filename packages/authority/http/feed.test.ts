@@ -1,9 +1,10 @@
 import assert from 'node:assert/strict'
 import { afterEach, describe, it } from 'node:test'
-import { HEAD_TYPE, SNAPSHOT_MEDIA_TYPE } from '@signet/kernel/feed.ts'
+import { HEAD_TYPE, PROBES_OF_NETWORK, SNAPSHOT_MEDIA_TYPE } from '@signet/kernel/feed.ts'
 import { revocationKey } from '@signet/kernel/revocation.ts'
 import { createRevocationView } from '@signet/kernel/revocation-view.ts'
 import type { Allow } from '@signet/kernel/verdict.ts'
+import { manualClock } from '@signet/testkit/surroundings.ts'
 import { readHead, readSnapshot } from '@signet/validator/feed-messages.ts'
 import { createHeadReader } from '../revocation/feed-head.ts'
 import { issuerStanding } from '../revocation/standing.ts'
@@ -22,6 +23,22 @@ const revoke = (id: string) => world.revoker.revoke(foreign(id), WHY)
 const revokeMany = (from: number, to: number) => Promise.all(range(from, to).map((n) => revoke(`s${n}`)))
 const epochNow = async () => (await world.store.revocations.head()).epoch
 const caughtUp = (seq: number) => until(() => (world.registry.position?.seq ?? 0) >= seq)
+
+describe('head, open to everyone', () => {
+  it('is not signed without end for one network, whatever addresses it has', async () => {
+    const clock = manualClock()
+    let signed = 0
+    const hub = { head: async () => `head ${++signed}`, close() {} } as unknown as FeedRouteParts['hub']
+    world = await openFeedWorld({ routes: { open: true, hub, clock } })
+    const probe = async (remoteAddress: string) =>
+      (await world.app.inject({ url: '/feed/head?probe=a-probe-of-16-characters', remoteAddress })).statusCode
+    for (let n = 0; n < PROBES_OF_NETWORK.burst; n++) assert.equal(await probe(`2001:db8:1:2::${n.toString(16)}`), 200)
+    assert.deepEqual([await probe('2001:db8:1:2:3:4:5:6'), signed], [429, PROBES_OF_NETWORK.burst])
+    assert.equal(await probe('2001:db8:1:3::1'), 200, 'others are not to blame')
+    clock.advance(1)
+    assert.equal(await probe('2001:db8:1:2::1'), 200)
+  })
+})
 
 describe('snapshot, under load', () => {
   it('keeps half of the places for others when one reader takes all it can get', async () => {

@@ -6,7 +6,8 @@ import { once } from 'node:events'
 import type { OutgoingHttpHeaders, ServerResponse } from 'node:http'
 import { Readable } from 'node:stream'
 import { fault, refusal } from '@signet/kernel/errors.ts'
-import { SNAPSHOT_MEDIA_TYPE } from '@signet/kernel/feed.ts'
+import { PROBES_OF_NETWORK, SNAPSHOT_MEDIA_TYPE } from '@signet/kernel/feed.ts'
+import { addressKey, createRateLimit, takeOrRefuse } from '@signet/kernel/rate-limit.ts'
 import type { Position } from '@signet/kernel/revocation-view.ts'
 import type { Clock, Timers } from '@signet/kernel/surroundings.ts'
 import type { Allow } from '@signet/kernel/verdict.ts'
@@ -42,11 +43,13 @@ export function feedRoutes(app: FastifyInstance, parts: FeedRouteParts): void {
   const { hub } = parts
   const noHead = { exposeHeadRoute: false } // HEAD would open a stream, or read the store, for nobody.
   const downloads = new Map<string, number>()
+  const probes = createRateLimit(PROBES_OF_NETWORK, parts.clock)
 
   app.get('/feed/head', noHead, async (request, reply) => {
     const reader = await admit(request, reply, parts)
     const query = request.query as Query
     const probe = parse(query.probe, PROBE, 'malformed_probe')
+    if (parts.open) await takeOrRefuse(probes, reader.owner, 'address_rate')
     const applied = readReport(query)
     const head = await hub.head(probe)
     if (applied !== undefined) parts.fleet.report({ ...applied, client: parts.open ? '' : reader.owner })
@@ -117,7 +120,7 @@ interface Admitted {
 }
 
 async function admit(request: FastifyRequest, reply: FastifyReply, parts: FeedRouteParts): Promise<Admitted> {
-  if (parts.open) return { owner: request.ip }
+  if (parts.open) return { owner: addressKey(request.ip) }
   const verdict = await parts.authorize(request, reply)
   return { owner: verdict.claims.client_id, verdict }
 }
