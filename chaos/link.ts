@@ -1,7 +1,7 @@
 /**
  * A way between two parts that can be broken: a TCP proxy on loopback. It may be cut (connections end, new ones are refused), or swallow
- * what goes one way or both (connections stay open, nothing arrives), or hold it back and deliver it late, as after a link that was down for a moment;
- * and it may be led to another target.
+ * what goes one way or both (connections stay open, nothing arrives), or hold it back and deliver it late, as after a link that was down for a moment,
+ * or be slow both ways; and it may be led to another target.
  */
 import { connect, createServer, type Socket } from 'node:net'
 
@@ -12,6 +12,8 @@ export interface Link {
   cut(): void
   swallow(...ways: readonly Way[]): void
   hold(): void
+  /** Whatever goes over it takes so much longer, milliseconds. */
+  slow(byMs: number): void
   heal(): void
   /** From now on to this port; connections that are there end. */
   lead(target: number): void
@@ -23,6 +25,7 @@ export async function startLink(first: number, host = '127.0.0.1'): Promise<Link
   let target = first
   let isCut = false
   let isHeld = false
+  let delayMs = 0
   let swallowed: readonly Way[] = []
   const pairs = new Set<readonly [Socket, Socket]>()
   const server = createServer({ noDelay: true }, (near) => {
@@ -35,14 +38,15 @@ export async function startLink(first: number, host = '127.0.0.1'): Promise<Link
       [near, far, 'there'],
       [far, near, 'back'],
     ] as const) {
+      const late = inOrder()
       from.on('data', (chunk) => {
-        if (!swallowed.includes(way) && !to.write(chunk)) from.pause()
+        if (!swallowed.includes(way)) late(delayMs, () => to.writable && !to.write(chunk) && from.pause())
       })
       to.on('drain', () => isHeld || from.resume())
-      from.on('end', () => swallowed.includes(way) || to.end())
+      from.on('end', () => swallowed.includes(way) || late(delayMs, () => to.end()))
       from.on('error', () => to.destroy())
       from.on('close', () => {
-        if (!swallowed.includes(way)) to.destroy()
+        if (!swallowed.includes(way)) late(delayMs, () => to.destroy())
         pairs.delete(pair)
       })
       if (isHeld) from.pause()
@@ -68,7 +72,11 @@ export async function startLink(first: number, host = '127.0.0.1'): Promise<Link
       isHeld = true
       for (const pair of pairs) for (const socket of pair) socket.pause()
     },
+    slow(byMs) {
+      delayMs = byMs
+    },
     heal() {
+      delayMs = 0
       if (swallowed.length > 0) drop() // Bytes were lost on the way: those connections are of no use any more.
       swallowed = []
       isCut = false
@@ -85,5 +93,23 @@ export async function startLink(first: number, host = '127.0.0.1'): Promise<Link
       drop()
       await new Promise((resolve) => server.close(resolve))
     },
+  }
+}
+
+/** Does one thing after the other, each not before its time. */
+function inOrder(): (delayMs: number, task: () => void) => void {
+  const waiting: { readonly dueMs: number; readonly task: () => void }[] = []
+  const next = () => {
+    for (let first = waiting[0]; first !== undefined; first = waiting[0]) {
+      const leftMs = first.dueMs - performance.now()
+      if (leftMs > 0) return void setTimeout(next, leftMs).unref()
+      first.task()
+      waiting.shift()
+    }
+  }
+  return (delayMs, task) => {
+    if (delayMs === 0 && waiting.length === 0) return task()
+    waiting.push({ dueMs: performance.now() + delayMs, task })
+    if (waiting.length === 1) next()
   }
 }

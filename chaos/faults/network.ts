@@ -49,6 +49,19 @@ const allStore: Fault = {
   },
 }
 
+const slowStore: Fault = {
+  name: 'latency-store',
+  about: 'whatever nodes and PostgreSQL say to each other takes 50 to 200 ms each way',
+  engines: ['postgres'],
+  inject: ({ nodes }, round) => {
+    for (const node of nodes) node.store?.slow(turn([50, 100, 200], round))
+  },
+  lastsMs: [500, 2500],
+  heal: ({ nodes }) => {
+    for (const node of nodes) node.store?.heal()
+  },
+}
+
 const validatorAuthority: Fault = {
   name: 'partition-validator',
   about: 'validators are cut off from the authority: refused, late, deaf, mute, or both; one, two or all of them',
@@ -108,6 +121,7 @@ export const networkFaults: readonly Fault[] = [
   nodeStore,
   nodeKernel,
   allStore,
+  slowStore,
   validatorAuthority,
   nodeBus,
   busKill,
