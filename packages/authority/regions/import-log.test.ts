@@ -4,15 +4,17 @@ import { test } from 'node:test'
 import { newId } from '@signet/kernel/ids.ts'
 import fc from 'fast-check'
 import { guardMsOf, longestDropAfter, slackMsOf } from '../revocation/rules.ts'
+import { issuerStanding } from '../revocation/standing.ts'
 import { openWorld, WHY, type World } from '../revocation/world.testkit.ts'
 import type { LogPlace } from '../store/ports/peers.ts'
 import * as imports from './import-log.ts'
 import { type LogPage, logPage, writeEntry } from './link-messages.ts'
+import { markOf, regionReturned, takeOverRegion } from './takeover.ts'
 
 const START: LogPlace = { epoch: '', seq: 0 }
 
-const importPage = (peer: string, from: LogPlace, page: LogPage, world: World) =>
-  imports.importPage(peer, from, page, { ...world, self: 'here' })
+const importPage = (peer: string, from: LogPlace, page: LogPage, world: World, self = 'here') =>
+  imports.importPage(peer, from, page, { ...world, self })
 
 /** At most `size` entries of a world's log after a place, as its region would tell them. */
 async function pageOf(world: World, after: LogPlace, size: number): Promise<LogPage> {
@@ -228,4 +230,40 @@ test('a cutoff that lies too far ahead is not taken over, nor is anything beside
   await assert.rejects(importPage('other', START, { ...page, entries: poisoned }, east), /cutoff_in_the_future/)
   assert.deepEqual([await east.log(), await storedPlace(east)], [[], START])
   await two.close()
+})
+
+test('a takeover is heard once: told anew with all the log it ends nothing that began since, and the next one does', async () => {
+  const { west, east, close } = await twoWorlds()
+  const why = { reason: 'lost', actor: 'operator:test' } as const
+  const hear = async () => {
+    // Its whole log, by whatever number: as after a renumbering, or to one that was restored.
+    const place = await storedPlace(west)
+    await west.store.transact((tx) => tx.peers.advance('other', place, START))
+    await importPage('other', START, await pageOf(east, START, 50), west, 'other')
+    const { familiesEndedMs, revokedMs } = await issuerStanding(west.store)
+    assert.equal(revokedMs, 0, 'sessions go on')
+    return familiesEndedMs
+  }
+  const wrong = await east.revoker.revoke({ kind: 'token', id: east.token() }, WHY)
+  assert.equal(await hear(), 0)
+  await takeOverRegion('other', why, east)
+  await takeOverRegion('other', why, east)
+  assert.equal((await east.log()).filter(({ target }) => target === markOf('other')).length, 1)
+  const heardMs = await hear()
+  assert.equal(heardMs, west.clock.now())
+
+  for (const world of [west, east]) world.advance(86_400_000)
+  assert.equal(await hear(), heardMs)
+  await east.revoker.undo({ epoch: wrong.epoch, seqs: [wrong.seq] }, WHY)
+  assert.equal(await hear(), heardMs)
+
+  const returned = () => east.store.transact((tx) => regionReturned(tx, 'other', east))
+  assert.equal(await returned(), false, 'it has not said that it has heard')
+  const { epoch, seq } = await east.store.revocations.head()
+  await east.store.transact((tx) => tx.peers.tell('other', { epoch, seq }))
+  assert.equal(await returned(), true)
+  await takeOverRegion('other', why, east)
+  assert.equal(await returned(), false)
+  assert.equal(await hear(), west.clock.now())
+  await close()
 })
