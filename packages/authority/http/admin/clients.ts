@@ -2,7 +2,6 @@
 import type { Answer, Request } from '@signet/api/schema.ts'
 import type { ClientId } from '@signet/kernel/ids.ts'
 import {
-  type ClientChange,
   type ClientParts,
   type ClientRecord,
   changeClient,
@@ -31,7 +30,7 @@ export function clientHandlers(parts: ClientParts): Some<ClientNames | ResourceN
     showClient: async ({ params }) => showClient(await findClient(params.id as ClientId, parts)),
     async createClient({ body }, { actor }) {
       const draft = {
-        ...readSettings(body),
+        ...given(readSettings(body)),
         id: body.id as ClientId | undefined,
         name: body.name,
         platform: body.platform,
@@ -41,7 +40,7 @@ export function clientHandlers(parts: ClientParts): Some<ClientNames | ResourceN
       return { ...showClient(client), client_secret: secret?.reveal() }
     },
     updateClient: async ({ params, body }, { actor }) =>
-      showClient(await changeClient(params.id as ClientId, readChange(body), actor, parts)),
+      showClient(await changeClient(params.id as ClientId, given({ name: body.name, ...readSettings(body) }), actor, parts)),
     async deleteClient({ params }, { actor }) {
       await removeClient(params.id as ClientId, actor, parts)
       return undefined
@@ -71,42 +70,24 @@ export function clientHandlers(parts: ClientParts): Some<ClientNames | ResourceN
   }
 }
 
-function readSettings(body: Request<'createClient'>['body']) {
+/** In our words; what a change leaves out stays undefined. */
+function readSettings<Body extends Settings>(body: Body) {
   return {
-    redirectUris: body.redirect_uris,
-    postLogoutRedirectUris: body.post_logout_redirect_uris,
-    grantTypes: body.grant_types,
-    scopes: body.scopes,
-    resources: body.resources,
-    introspects: body.introspects,
-    jwks: body.jwks,
-    dpopBound: body.dpop_bound,
-    firstParty: body.first_party,
-    ...given({
-      accessTokenSeconds: body.access_token_seconds,
-      refreshIdleSeconds: body.refresh_idle_seconds,
-      refreshMaxSeconds: body.refresh_max_seconds,
-    }),
+    redirectUris: body.redirect_uris as Body['redirect_uris'],
+    postLogoutRedirectUris: body.post_logout_redirect_uris as Body['post_logout_redirect_uris'],
+    grantTypes: body.grant_types as Body['grant_types'],
+    scopes: body.scopes as Body['scopes'],
+    resources: body.resources as Body['resources'],
+    introspects: body.introspects as Body['introspects'],
+    jwks: body.jwks as Body['jwks'],
+    dpopBound: body.dpop_bound as Body['dpop_bound'],
+    firstParty: body.first_party as Body['first_party'],
+    accessTokenSeconds: body.access_token_seconds as Body['access_token_seconds'],
+    refreshIdleSeconds: body.refresh_idle_seconds as Body['refresh_idle_seconds'],
+    refreshMaxSeconds: body.refresh_max_seconds as Body['refresh_max_seconds'],
   }
 }
-
-function readChange(body: Request<'updateClient'>['body']): ClientChange {
-  return given({
-    name: body.name,
-    redirectUris: body.redirect_uris,
-    postLogoutRedirectUris: body.post_logout_redirect_uris,
-    grantTypes: body.grant_types,
-    scopes: body.scopes,
-    resources: body.resources,
-    introspects: body.introspects,
-    jwks: body.jwks,
-    dpopBound: body.dpop_bound,
-    firstParty: body.first_party,
-    accessTokenSeconds: body.access_token_seconds,
-    refreshIdleSeconds: body.refresh_idle_seconds,
-    refreshMaxSeconds: body.refresh_max_seconds,
-  })
-}
+type Settings = Omit<Request<'updateClient'>['body'], 'name'>
 
 function showClient(client: ClientRecord): Answer<'showClient'> {
   return {
