@@ -1,5 +1,6 @@
 /** PostgreSQL for a cluster: a primary with a synchronous standby, and what is done to them. */
-import { type FamilyOptions, type PostgresServer, startPostgresServer } from '@signet/testkit/postgres-server.ts'
+import type { FamilyOptions } from '@signet/testkit/postgres-family.ts'
+import { type PostgresServer, startPostgresServer } from '@signet/testkit/postgres-server.ts'
 import type { Link } from './link.ts'
 
 export interface Database {
