@@ -49,7 +49,7 @@ export const MUTANTS: readonly Mutant[] = [
   },
   {
     name: 'a rotation rests on an old read and does not compare',
-    seed: 10,
+    seed: 16,
     tampering: {
       store(store) {
         const remembered = new Map<string, FamilyStanding>()
@@ -82,7 +82,7 @@ export const MUTANTS: readonly Mutant[] = [
   },
   {
     name: 'cutoffs have no guard',
-    seed: 7,
+    seed: 30,
     tampering: {
       revokerStore(store, { settings }) {
         const guardMs = guardMilliseconds(settings)
@@ -93,19 +93,19 @@ export const MUTANTS: readonly Mutant[] = [
   },
   {
     name: 'entries are forgotten by the policy of today',
-    seed: 7,
+    seed: 34,
     tampering: {
       revokerStore: (store) => withTx(store, (tx) => overlay(tx, { meta: overlay(tx.meta, { get: async () => undefined }) })),
     },
   },
   {
     name: 'a node mints whatever its clock and its knowledge',
-    seed: 23,
+    seed: 34,
     tampering: { registry: (registry) => overlay(registry, { assertMayMint: () => {} }) },
   },
   {
     name: 'new tokens are not lifted past cutoffs',
-    seed: 1,
+    seed: 2,
     tampering: { mint: (mint) => ({ ...mint, accessToken: (request) => mint.accessToken({ ...request, floorMs: 0 }) }) },
   },
   {
@@ -115,7 +115,7 @@ export const MUTANTS: readonly Mutant[] = [
   },
   {
     name: 'every probe is the same',
-    seed: 16,
+    seed: 18,
     tampering: {
       validator(options) {
         const { surroundings } = options
@@ -127,7 +127,7 @@ export const MUTANTS: readonly Mutant[] = [
   },
   {
     name: 'gaps are passed over',
-    seed: 6,
+    seed: 39,
     tampering: {
       install: () =>
         replaced(

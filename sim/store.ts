@@ -3,6 +3,7 @@
  * of the simulated network. Here, and not at the nodes, the observer sees what was committed, and when.
  */
 import type { DatabaseSync } from 'node:sqlite'
+import type { LogEntry } from '@signet/authority/store/ports/revocations.ts'
 import { openSqliteStore } from '@signet/authority/store/sqlite.ts'
 import type { Store, Tx } from '@signet/authority/store/store.ts'
 import { fault } from '@signet/kernel/errors.ts'
@@ -91,34 +92,45 @@ export async function openStoreMachine(parts: {
                     ) as Promise<unknown>,
                 ),
       })
+    const followers = new Set<(entries: readonly LogEntry[]) => void>()
     const base: Record<string, unknown> = {
-      engine: 'sqlite',
+      engine: 'postgres', // It is shared by nodes.
       now: () => call(() => engine.now()),
-      transact: (work: (tx: Tx) => Promise<unknown>) => {
+      transact: async (work: (tx: Tx) => Promise<unknown>) => {
         const life = node.life
-        return call(() =>
+        const { answer, appended, renewed } = await call(() =>
           observed(
             (tx) => work(tx),
             () => node.life === life,
           ),
         )
+        if (node.life === life && (renewed || appended.length > 0)) for (const told of followers) told(renewed ? [] : appended)
+        return answer
       },
       purge: (nowMs: number, limit: number) => call(() => engine.purge(nowMs, limit)),
       health: () => call(() => engine.health()),
       close: async () => {},
     }
     for (const name of GROUPS) base[name] = group(name)
+    base.revocations = overlay(base.revocations as Store['revocations'], {
+      followCommits(told: (entries: readonly LogEntry[]) => void) {
+        followers.add(told)
+        return { stop: () => void followers.delete(told) }
+      },
+    })
     return base as unknown as Store
   }
 
   /** A transaction as the observer sees it: what it appended and rotated becomes a fact when it has committed. */
-  async function observed<T>(work: (tx: Tx) => Promise<T>, isAlive: () => boolean): Promise<T> {
+  async function observed<T>(work: (tx: Tx) => Promise<T>, isAlive: () => boolean) {
+    let atMs = 0
     let facts: Facts = { appended: [], rotated: [], renewed: false }
     const takesMs = self.commitMs === 0 ? 0 : dice.between(0, self.commitMs)
     const [server, connection] = [engine, connections]
     const answer = await server.transact(async (tx) => {
       const mine: Facts = { appended: [], rotated: [], renewed: false }
       facts = mine
+      atMs = tx.nowMs
       const done = await work(watched(tx, mine))
       // Works that share a commit wait for the disk together.
       if (takesMs > 0 && tx.nowMs !== slowGroupMs) {
@@ -130,11 +142,14 @@ export async function openStoreMachine(parts: {
       return done
     })
     if (server !== engine) throw fault('store_unavailable') // Committed on a server that is no more.
+    const appended = facts.appended
+      .map(({ entry, place: { seq, epoch } }): LogEntry => ({ ...entry, seq, epoch, atMs }))
+      .sort((a, b) => a.seq - b.seq)
     if (facts.renewed) await noteHead()
-    else history.committed(facts.appended.map(({ entry, place }) => ({ ...entry, ...place })).sort((a, b) => a.seq - b.seq))
+    else history.committed(appended)
     for (const { family, generation } of facts.rotated) history.rotated(family, generation)
     if (connection !== connections) throw fault('store_unavailable')
-    return answer
+    return { answer, appended, renewed: facts.renewed }
   }
 }
 

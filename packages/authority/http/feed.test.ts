@@ -8,7 +8,7 @@ import { manualClock } from '@signet/testkit/surroundings.ts'
 import { readHead, readSnapshot } from '@signet/validator/feed-messages.ts'
 import { createHeadReader } from '../revocation/feed-head.ts'
 import { issuerStanding } from '../revocation/standing.ts'
-import { ISSUER, WHY } from '../revocation/world.testkit.ts'
+import { asAnotherNode, ISSUER, WHY } from '../revocation/world.testkit.ts'
 import type { Store } from '../store/store.ts'
 import { sha256 } from '../surroundings.ts'
 import { type FeedWorld, openFeedWorld, range, until } from './feed.testkit.ts'
@@ -107,7 +107,7 @@ describe('stream', () => {
     const epoch = await epochNow()
     await revokeMany(1, 30)
     // A node that starts now has a snapshot of them, and no batches.
-    const other = await openFeedWorld({ store: world.store })
+    const other = await openFeedWorld({ store: asAnotherNode(world.store) })
     const readers = await Promise.all(range(0, 9).map((after) => other.read({ epoch, after })))
     for (const [after, reader] of readers.entries()) {
       await until(() => reader.seqs().at(-1) === 30)
@@ -305,23 +305,24 @@ describe('head', () => {
   it('shares a read among probes that were there before it began, and only among them', async () => {
     world = await openFeedWorld()
     let reads = 0
+    const { promise: answered, resolve: answer } = Promise.withResolvers<void>()
     const slow: Pick<Store, 'revocations'> = {
       revocations: {
         ...world.store.revocations,
         async head() {
           reads++
-          await new Promise((resolve) => setTimeout(resolve, 30))
+          await answered
           return world.store.revocations.head()
         },
       },
     }
     const heads = createHeadReader({ store: slow, timers: world.timers })
     const first = Promise.all(range(1, 50).map(() => heads.read()))
-    await new Promise((resolve) => setTimeout(resolve, 5))
     const { seq } = await world.revoker.revoke(foreign('during'), WHY)
-    const later = await Promise.all(range(1, 50).map(() => heads.read()))
+    const later = Promise.all(range(1, 50).map(() => heads.read()))
+    answer()
     await first
-    for (const head of later) assert.ok(head.seq >= seq)
+    for (const head of await later) assert.ok(head.seq >= seq)
     assert.equal(reads, 2)
   })
 

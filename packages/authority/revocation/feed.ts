@@ -74,6 +74,9 @@ export interface FeedObserver {
  * judges tokens itself, and whoever changed something here asks here next.
  */
 const GROUP_MS_PER_READER = 0.0125
+const MAX_GROUP_MS = 20
+/** Timers are no finer. */
+const TIMER_MS = 1
 /** Behind by more than this a reader is let go. */
 const MAX_PENDING_BYTES = 1024 * 1024
 const HEARTBEAT_MS = 5000
@@ -104,6 +107,9 @@ class Feed implements FeedHub {
   /** What has left, or what a reader that joins now starts from. */
   #position: Position | undefined
   #unsigned: LogEntry[] = []
+  /** When the last group had left; the next is due at once, or as long after it as a group costs. */
+  #sentAtMs = Number.NEGATIVE_INFINITY
+  #isDue = false
   #signTimer: Timer | undefined
   #heartbeat: Timer | undefined
   #closed = false
@@ -120,7 +126,6 @@ class Feed implements FeedHub {
     this.#following = registry.follow({
       applied: (_epoch, entries) => this.#feed(entries),
       reset: (position) => this.#reset(position),
-      groupMs: () => this.#live.size * GROUP_MS_PER_READER,
     })
     this.#beatLater()
   }
@@ -201,12 +206,23 @@ class Feed implements FeedHub {
 
   #feed(entries: readonly LogEntry[]): void {
     for (const entry of entries) this.#unsigned.push(entry)
-    this.#signAll()
+    if (this.#isDue || this.#signTimer !== undefined) return
+    const groupMs = Math.min(MAX_GROUP_MS, this.#live.size * GROUP_MS_PER_READER)
+    const waitMs = this.#sentAtMs + groupMs - this.#parts.clock.monotonic()
+    if (waitMs >= TIMER_MS) {
+      this.#signTimer = this.#parts.timers.after(waitMs, () => this.#signAll())
+      return
+    }
+    // In a turn of its own: whoever waits for his commit is answered first.
+    this.#isDue = true
+    this.#parts.timers.soon(() => this.#signAll())
   }
 
   #signAll(): void {
     this.#signTimer?.cancel()
     this.#signTimer = undefined
+    this.#isDue = false
+    if (this.#closed) return
     while (this.#unsigned.length > 0) {
       const entries = this.#unsigned.slice(0, MAX_BATCH)
       try {
@@ -217,6 +233,7 @@ class Feed implements FeedHub {
       }
       this.#unsigned = this.#unsigned.slice(entries.length)
     }
+    this.#sentAtMs = this.#parts.clock.monotonic()
   }
 
   #send(entries: readonly LogEntry[]): void {

@@ -31,10 +31,12 @@ function fragile(store: Store) {
   }
   const { revocations, meta } = store
   const wrapped: RegistryParts['store'] = {
+    engine: 'postgres',
     now: () => pass(async () => (await store.now()) + state.offsetMs),
     meta: { get: (name) => pass(() => meta.get(name)) },
     revocations: {
       ...revocations,
+      followCommits: () => ({ stop() {} }), // What the world commits is another node's.
       head: () => pass(async () => state.head ?? (await revocations.head())),
       after: (seq, limit) => pass(() => revocations.after(seq, limit)),
       snapshot: (nowAt) => pass(() => revocations.snapshot(nowAt)),
@@ -75,26 +77,112 @@ it('follows the log when the bus wakes it', async () => {
   await close()
 })
 
-it('keeps groups as far apart as the dearest follower asks, up to 20 ms', async () => {
-  const { world, registry, close } = await openFragile()
-  const groups: number[] = []
-  let groupMs = 0
-  registry.follow({ applied: (_, entries) => groups.push(entries.length), reset: () => {}, groupMs: () => groupMs })
+/** A registry on the world's store that counts what it reads there, and hears of commits while `state.hears`. */
+async function openListening(over: Partial<RegistryParts> = {}) {
+  const world = await openWorld()
+  const state = { hears: true, reads: 0, held: undefined as Promise<void> | undefined }
+  const { engine, meta, revocations } = world.store
+  const read = async <T>(answer: Promise<T>): Promise<T> => {
+    state.reads++
+    const found = await answer
+    await state.held
+    return found
+  }
+  const store: RegistryParts['store'] = {
+    engine,
+    now: () => world.store.now(),
+    meta,
+    revocations: {
+      ...revocations,
+      head: () => read(revocations.head()),
+      after: (seq, limit) => read(revocations.after(seq, limit)),
+      followCommits: (told) => revocations.followCommits((entries) => state.hears && told(entries)),
+    },
+  }
+  const registry = await openRegistry({ ...world, store, ...over })
+  const heard: string[] = []
+  registry.follow({
+    applied: (_, entries) => heard.push(entries.map(({ seq }) => seq).join()),
+    reset: ({ seq }) => heard.push(`reset ${seq}`),
+  })
+  state.reads = 0
+  const close = async () => {
+    registry.close()
+    await world.close()
+  }
+  return { world, registry, state, heard, close }
+}
+
+it('knows what its own node commits when the caller does, and need not read it', async () => {
+  const { world, registry, state, heard, close } = await openListening()
+  const subjects = await Promise.all(Array.from({ length: 3 }, () => world.addSubject()))
+  const bySubject = (id: string) => world.revoker.revoke({ kind: 'subject', id }, WHY)
+  const places = await Promise.all(
+    subjects.map(async (id) => {
+      const { seq } = await bySubject(id)
+      return [seq, (registry.position?.seq ?? 0) >= seq, registry.cutoffMs('subject', id) > 0]
+    }),
+  )
+  assert.deepEqual(
+    places.sort(([a], [b]) => Number(a) - Number(b)),
+    [1, 2, 3].map((seq) => [seq, true, true]),
+  )
+  await turns()
+  assert.deepEqual([heard.join(), state.reads], ['1,2,3', 0])
+  await close()
+})
+
+it('knows at once how the issuer stands, which takes a look', async () => {
+  const { world, registry, close } = await openListening()
+  await world.revoker.revoke({ kind: 'issuer', id: world.issuer }, WHY)
+  await registry.lookNow({ epoch: registry.position?.epoch ?? '', seq: 1 })
+  assert.ok(registry.issuerStanding().revokedMs > 0)
+  await close()
+})
+
+it('leaves it to the log when others have committed in between', async () => {
+  const { world, registry, state, heard, close } = await openListening({ bus: SILENT })
+  state.hears = false
+  await revokeOne(world)
+  state.hears = true
   await revokeOne(world)
   await turns()
+  assert.deepEqual([registry.position?.seq, heard], [0, []])
+  await pass(world, 250)
   await revokeOne(world)
   await turns()
-  assert.deepEqual(groups, [1, 1], 'nothing to wait for')
-  groupMs = 60_000
+  assert.deepEqual([registry.position?.seq, heard], [3, ['1,2', '3']])
+  await close()
+})
+
+it('takes nothing twice and nothing back when its own commit comes during a look', async () => {
+  const { world, registry, state, heard, close } = await openListening()
+  const { promise, resolve } = Promise.withResolvers<void>()
+  state.hears = false
   await revokeOne(world)
+  state.held = promise
+  const looking = registry.lookNow() // Has read the head at 1, but the answer is long on its way.
+  await turns()
+  const before = { ...registry.position }
+  state.hears = true
+  world.bus.publish('revocations')
+  await revokeOne(world)
+  assert.deepEqual(registry.position, before)
+  resolve()
+  await looking
+  await registry.lookNow()
   await revokeOne(world)
   await turns()
-  world.advance(19)
+  assert.deepEqual([heard.join(), registry.position?.seq], ['1,2,3', 3])
+  const again = Promise.withResolvers<void>()
+  state.held = again.promise
+  const late = registry.lookNow()
+  await revokeOne(world)
+  assert.equal(registry.position?.seq, 4)
+  again.resolve()
+  await late
   await turns()
-  assert.deepEqual(groups, [1, 1])
-  world.advance(1)
-  await turns()
-  assert.deepEqual(groups, [1, 1, 2])
+  assert.deepEqual([heard.join(), registry.position?.seq], ['1,2,3,4', 4])
   await close()
 })
 

@@ -6,7 +6,7 @@
 import type { Bus } from '@signet/bus/bus.ts'
 import { fault } from '@signet/kernel/errors.ts'
 import { type KeyKind, revocationKey } from '@signet/kernel/revocation.ts'
-import { createRevocationView, type Position, type RevocationView } from '@signet/kernel/revocation-view.ts'
+import { type BatchOutcome, createRevocationView, type Position, type RevocationView } from '@signet/kernel/revocation-view.ts'
 import { encodeRecords } from '@signet/kernel/snapshot.ts'
 import { type Clock, epochSeconds, type Sha256, type Timer, type Timers } from '@signet/kernel/surroundings.ts'
 import type { LogEntry } from '../store/ports/revocations.ts'
@@ -36,6 +36,8 @@ export interface Registry {
   assertMayMint(): void
   /** Whether this node saw the entry arrive while its cutoff still lay far enough ahead (ADR 5). */
   sawInTime(epoch: string, seq: number): boolean
+  /** An entry of this node's own came too late to be acknowledged, although it was seen here in time: it is to count as late. */
+  foundLate(epoch: string, seq: number): void
   /** `fn` hears of what was applied, in order, after it was. */
   follow(follower: RegistryFollower): { stop(): void }
   /** Looks at the store now; resolves when a look that began after the call has ended, well or not, or once `until` is applied. */
@@ -48,12 +50,10 @@ export interface RegistryFollower {
   applied(epoch: string, entries: readonly LogEntry[]): void
   /** The registry was read anew: another epoch, or entries that had gone. */
   reset(position: Position): void
-  /** How far apart groups should come for this follower's sake, milliseconds: what one costs it decides. None unless given. */
-  groupMs?(): number
 }
 
 export interface RegistryParts {
-  readonly store: Pick<Store, 'now' | 'revocations' | 'meta'>
+  readonly store: Pick<Store, 'engine' | 'now' | 'revocations' | 'meta'>
   readonly settings: RevocationSettings
   readonly issuer: string
   readonly bus: Bus
@@ -68,17 +68,15 @@ export interface RegistryObserver {
   /** The log could not be followed; said once, until it could again. */
   lost?(cause: unknown): void
   found?(): void
-  /** Entries were learned `milliseconds` after the commit of the first, from a wake-up of the bus or, when none came, by a poll. */
-  learned?(by: 'wake_up' | 'poll', milliseconds: number): void
+  /**
+   * Entries were learned `milliseconds` after the commit of the first: from this node's own commit, from a wake-up of the bus or, when
+   * none came, by a poll.
+   */
+  learned?(by: LearnedBy, milliseconds: number): void
 }
 
-/**
- * Looks that find something come as far apart as the dearest follower asks, so that a flood of wake-ups becomes groups, and no
- * further than this. With little to pay for a group, the turns of the event loop are the groups.
- */
-const MAX_GROUP_MS = 20
-/** Timers are no finer. */
-const TIMER_MS = 1
+export type LearnedBy = 'commit' | 'wake_up' | 'poll'
+
 /** Entries read at once. */
 const PAGE = 1000
 /** A look that takes longer is given up; its answer no longer counts. */
@@ -111,7 +109,7 @@ class LiveRegistry implements Registry {
   readonly view = createRevocationView()
   readonly #parts: RegistryParts
   readonly #pollMs: number
-  readonly #followers = new Set<Required<RegistryFollower>>()
+  readonly #followers = new Set<RegistryFollower>()
   readonly #witness: ReturnType<typeof createWitness>
   #standing: IssuerStanding = { status: 'active', cutoffMs: 0, revokedMs: 0, familiesEndedMs: 0 }
   #standingIsOld = true
@@ -121,25 +119,29 @@ class LiveRegistry implements Registry {
   #fresh: Moment | undefined
   /** As measured when this node's clocks showed `at`. */
   #offset: { readonly milliseconds: number; readonly give: number; readonly at: Moment } | undefined
-  #lookedAtMs = Number.NEGATIVE_INFINITY
   #looking: Promise<void> | undefined
   #wanted = false
   /** Raised with each look; an older look that is still under way has been given up. */
   #look = 0
   #lost = false
   /** What the look under way was begun by. */
-  #by: 'wake_up' | 'poll' = 'poll'
+  #by: LearnedBy = 'poll'
+  /** A commit of our own was not taken in as it was told, so the next wake-up has something to find. */
+  #leftOut = false
   #closed = false
   #timer: Timer | undefined
   #forgetting: Timer | undefined
-  readonly #subscription: { stop(): void }
+  readonly #subscriptions: readonly { stop(): void }[]
 
   constructor(parts: RegistryParts) {
     this.#parts = parts
     // Four looks within the age that minting bears.
     this.#pollMs = Math.min(1000, Math.max(50, parts.settings.mintStalenessMilliseconds / 4))
     this.#witness = createWitness(slackMsOf(parts.settings))
-    this.#subscription = parts.bus.subscribe('revocations', () => this.#wake())
+    this.#subscriptions = [
+      parts.bus.subscribe('revocations', () => this.#wake()),
+      parts.store.revocations.followCommits((entries) => this.#takeOwn(entries)),
+    ]
   }
 
   async start(): Promise<void> {
@@ -190,12 +192,12 @@ class LiveRegistry implements Registry {
     return this.#witness.sawInTime(epoch, seq)
   }
 
+  foundLate(epoch: string, seq: number): void {
+    this.#witness.foundLate(epoch, seq)
+  }
+
   follow(follower: RegistryFollower): { stop(): void } {
-    const one = {
-      applied: follower.applied.bind(follower),
-      reset: follower.reset.bind(follower),
-      groupMs: () => follower.groupMs?.() ?? 0,
-    }
+    const one = { applied: follower.applied.bind(follower), reset: follower.reset.bind(follower) }
     this.#followers.add(one)
     return { stop: () => void this.#followers.delete(one) }
   }
@@ -211,7 +213,7 @@ class LiveRegistry implements Registry {
   close(): void {
     this.#closed = true
     this.#look++
-    this.#subscription.stop()
+    for (const subscription of this.#subscriptions) subscription.stop()
     this.#timer?.cancel()
     this.#forgetting?.cancel()
     this.#followers.clear()
@@ -219,27 +221,12 @@ class LiveRegistry implements Registry {
 
   // ── When to look ──
 
-  /** At once when nothing happened for a while, else with the next group. */
   #wake(): void {
     if (this.#closed) return
-    if (this.#looking !== undefined) {
-      this.#wanted = true
-      return
-    }
-    const waitMs = this.#lookedAtMs + this.#groupMs() - this.#parts.clock.monotonic()
-    if (waitMs < TIMER_MS) void this.#startLook(true)
-    else this.#schedule(waitMs, true)
-  }
-
-  #groupMs(): number {
-    let most = 0
-    for (const { groupMs } of this.#followers) most = Math.max(most, groupMs())
-    return Math.min(most, MAX_GROUP_MS)
-  }
-
-  #schedule(milliseconds: number, woken = false): void {
-    this.#timer?.cancel()
-    if (!this.#closed) this.#timer = this.#parts.timers.after(milliseconds, () => void this.#startLook(woken))
+    // A file on this machine is this node's alone: nobody else can have put anything there.
+    if (this.#parts.store.engine === 'sqlite' && !this.#leftOut) return
+    if (this.#looking === undefined) void this.#startLook(true)
+    else this.#wanted = true
   }
 
   #startLook(woken: boolean): Promise<void> {
@@ -251,9 +238,11 @@ class LiveRegistry implements Registry {
   }
 
   #scheduleNext(): void {
-    const groupMs = this.#groupMs()
-    this.#schedule(this.#wanted ? groupMs : this.#pollMs, this.#wanted)
-    if (this.#wanted && groupMs < TIMER_MS) this.#parts.timers.soon(() => !this.#closed && void this.#startLook(true))
+    this.#timer?.cancel()
+    if (this.#closed) return
+    const { timers } = this.#parts
+    this.#timer = timers.after(this.#pollMs, () => void this.#startLook(false))
+    if (this.#wanted) timers.soon(() => !this.#closed && void this.#startLook(true))
     this.#wanted = false
   }
 
@@ -273,7 +262,6 @@ class LiveRegistry implements Registry {
       this.#lost = true
     } finally {
       timer.cancel()
-      this.#lookedAtMs = this.#parts.clock.monotonic()
     }
   }
 
@@ -284,6 +272,7 @@ class LiveRegistry implements Registry {
     const { store, clock } = this.#parts
     const asked = { wall: clock.now(), monotonic: clock.monotonic() }
     const before = this.view.position
+    this.#leftOut = false
     const [head, ahead] = await Promise.all([
       store.revocations.head(),
       woken && before !== undefined ? store.revocations.after(before.seq, PAGE) : undefined,
@@ -311,23 +300,53 @@ class LiveRegistry implements Registry {
     return this.view.position?.epoch === epoch ? this.view.position.seq : -1
   }
 
-  async #apply(look: number, entries: readonly LogEntry[]): Promise<void> {
+  async #apply(look: number, read: readonly LogEntry[]): Promise<void> {
     const { epoch, seq } = this.view.position as Position
-    const isWhole = entries.length > 0 && entries.every((e, i) => e.seq === seq + 1 + i && e.epoch === epoch)
+    // What we have committed ourselves since we asked is known already.
+    const entries = read.filter((entry) => entry.epoch !== epoch || entry.seq > seq)
+    if (entries.length === 0 && read.length > 0) return
     // They went, or the epoch did, between two questions.
-    if (!isWhole) return this.#readAnew(look)
-    const to = seq + entries.length
+    if (!this.#follows(entries)) return this.#readAnew(look)
+    const outcome = this.#takeIn(entries, this.#by)
+    if (outcome !== 'applied') throw new Error(`entries ${seq + 1} to ${seq + entries.length} of the log are ${outcome}`)
+    this.#standingIsOld ||= entries.some((entry) => this.#isWide(entry))
+  }
+
+  /**
+   * A commit of this node, by its own word: what follows on what is known need not be read again. Otherwise others have committed in
+   * between, or another epoch has begun, and a look finds it all in order.
+   */
+  #takeOwn(entries: readonly LogEntry[]): void {
+    const mayBeTaken = this.#follows(entries) && !entries.some((entry) => this.#isWide(entry))
+    if (!mayBeTaken || this.#takeIn(entries, 'commit') !== 'applied') this.#leftOut = true
+    else if (!this.#standingIsOld) this.reachMs = this.#appliedMs
+  }
+
+  #follows(entries: readonly LogEntry[]): boolean {
+    const { position } = this.view
+    if (position === undefined || entries.length === 0) return false
+    return entries.every((entry, n) => entry.seq === position.seq + 1 + n && entry.epoch === position.epoch)
+  }
+
+  /** On the issuer itself, or on a key, which may say that another region took over from us: then its standing is to be read. */
+  #isWide({ kind, issuer }: LogEntry): boolean {
+    return (kind === 'issuer' || kind === 'key') && issuer === this.#parts.issuer
+  }
+
+  /** Takes in what follows, and tells of it. */
+  #takeIn(entries: readonly LogEntry[], by: LearnedBy): BatchOutcome {
+    const first = entries[0] as LogEntry
+    const { epoch, seq: from } = first
+    const to = from + entries.length - 1
     const saltVersion = this.view.salt?.version ?? 0
-    const outcome = this.view.applyBatch({ epoch, from: seq + 1, to, saltVersion, entries }, this.#limit())
-    if (outcome !== 'applied') throw new Error(`entries ${seq + 1} to ${to} of the log are ${outcome}`)
+    const outcome = this.view.applyBatch({ epoch, from, to, saltVersion, entries }, this.#limit())
+    if (outcome !== 'applied') return outcome
     const storeNowMs = this.#storeNowMs()
     this.#witness.saw(entries, storeNowMs)
     for (const { cutoffMs } of entries) this.#appliedMs = Math.max(this.#appliedMs, cutoffMs)
-    this.#parts.observe?.learned?.(this.#by, Math.max(0, storeNowMs - (entries[0] as LogEntry).atMs))
-    // A key's entry may say that another region took over from us.
-    const isWide = ({ kind, issuer }: LogEntry) => (kind === 'issuer' || kind === 'key') && issuer === this.#parts.issuer
-    this.#standingIsOld ||= entries.some(isWide)
+    this.#parts.observe?.learned?.(by, Math.max(0, storeNowMs - first.atMs))
     for (const follower of this.#followers) follower.applied(epoch, entries)
+    return outcome
   }
 
   async #readStanding(look: number): Promise<void> {
@@ -346,7 +365,8 @@ class LiveRegistry implements Registry {
     if (outcome === 'poisoned' || outcome === 'full') throw new Error(`the log's snapshot at ${head.seq} is ${outcome}`)
     this.#standingIsOld = true
     this.#appliedMs = head.cutoffMs
-    const position = { epoch: head.epoch, seq: head.seq }
+    // A commit of our own may have taken us further meanwhile.
+    const position = this.view.position as Position
     this.#witness.begin(position)
     for (const follower of this.#followers) follower.reset(position)
   }

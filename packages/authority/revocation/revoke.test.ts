@@ -266,7 +266,7 @@ describe('revoke', () => {
     world.bus.subscribe('revocations', () => void woken++)
     await world.store.transact((tx) => world.revoker.within(tx, { kind: 'session', id: session }, WHY))
     world.advance(5)
-    await new Promise((resolve) => setTimeout(resolve, 5))
+    for (let turn = 0; turn < 20 && woken === 0; turn++) await new Promise((resolve) => setImmediate(resolve))
     assert.ok(woken > 0)
   })
 })

@@ -67,7 +67,7 @@ export interface RevokerParts {
   readonly timers: Timers
   readonly sha256: Sha256
   readonly bus: Bus
-  readonly registry: Pick<Registry, 'sawInTime' | 'follow' | 'lookNow'>
+  readonly registry: Pick<Registry, 'sawInTime' | 'foundLate' | 'follow' | 'lookNow'>
   readonly observe?: RevocationObserver
 }
 
@@ -117,6 +117,7 @@ async function confirm(pending: PendingReceipt, first: Made, parts: SettleParts)
   for (let raises = 0; await isOutrun(pending, made, parts); raises++) {
     if (raises === MAX_RAISES) throw fault('store_unavailable')
     parts.observe?.raised?.(pending.target.kind)
+    parts.registry.foundLate(made.place.epoch, made.place.seq) // Who asks again is told of the one that follows.
     made = await raise(pending, made.span, parts)
   }
   const { seq, epoch } = made.place

@@ -9,6 +9,8 @@ export interface Witness {
   /** Entries up to here were there before we looked; nothing is known of them. */
   begin(position: Position): void
   saw(entries: readonly LogEntry[], storeNowMs: number): void
+  /** Whoever committed it found it late, however it looked from here. */
+  foundLate(epoch: string, seq: number): void
   sawInTime(epoch: string, seq: number): boolean
 }
 
@@ -20,6 +22,14 @@ export function createWitness(slackMs: number): Witness {
   let since = 0
   let to = 0
   const late = new Set<number>()
+
+  function note(seq: number): void {
+    late.add(seq)
+    if (late.size <= MAX_LATE) return
+    late.clear()
+    since = Math.max(since, seq)
+  }
+
   return {
     begin(position) {
       epoch = position.epoch
@@ -30,13 +40,11 @@ export function createWitness(slackMs: number): Witness {
     saw(entries, storeNowMs) {
       for (const { seq, cutoffMs } of entries) {
         to = seq
-        if (storeNowMs <= cutoffMs - slackMs) continue
-        late.add(seq)
-        if (late.size > MAX_LATE) {
-          late.clear()
-          since = seq
-        }
+        if (storeNowMs > cutoffMs - slackMs) note(seq)
       }
+    },
+    foundLate(of, seq) {
+      if (of === epoch && seq > since) note(seq)
     },
     sawInTime: (of, seq) => of === epoch && seq > since && seq <= to && !late.has(seq),
   }

@@ -112,6 +112,19 @@ function people(store: Store, { clock, chance }: Surroundings) {
   }
 }
 
+/** The store as another node has it, which hears nothing of what is committed here. */
+export function asAnotherNode(store: Store): Store {
+  const deaf = { ...store.revocations, followCommits: () => ({ stop() {} }) }
+  return new Proxy(store, {
+    get(of, name) {
+      if (name === 'engine') return 'postgres'
+      if (name === 'revocations') return deaf
+      const value: unknown = Reflect.get(of, name, of)
+      return typeof value === 'function' ? value.bind(of) : value
+    },
+  })
+}
+
 /** All events in the audit record, oldest first. */
 export async function auditTypes(
   store: Store,

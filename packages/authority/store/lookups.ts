@@ -9,6 +9,7 @@ import { familyLookups } from './tables/families.ts'
 import { codeLookups, interactionLookups } from './tables/handles.ts'
 import { keyLookups } from './tables/keys.ts'
 import { metaLookups } from './tables/meta.ts'
+import { createNews } from './tables/news.ts'
 import { peerLookups } from './tables/peers.ts'
 import { resourceLookups } from './tables/resources.ts'
 import { revocationLookups } from './tables/revocations.ts'
@@ -39,6 +40,8 @@ export type Lookups = Pick<
 
 /** `slow` is for reads that may take long: they must not keep the others waiting. */
 export function createLookups(sql: Sql, slow: Sql, shared: Shared, snapshot: Store['revocations']['snapshot']): Lookups {
+  const news = createNews()
+  shared.news = news
   return {
     clients: clientLookups(sql),
     resources: resourceLookups(sql),
@@ -52,7 +55,7 @@ export function createLookups(sql: Sql, slow: Sql, shared: Shared, snapshot: Sto
     interactions: interactionLookups(sql),
     keys: keyLookups(sql),
     peers: peerLookups(sql),
-    revocations: revocationLookups(sql, snapshot),
+    revocations: revocationLookups(sql, news, snapshot),
     batches: batchLookups(sql),
     audit: auditLookups(sql, slow),
     meta: metaLookups(sql),

@@ -13,7 +13,7 @@ export interface Telemetry {
   revoked(kind: string, seconds: number): void
   /** A batch of the log reached this node's feed, `seconds` after its commit. */
   fedForward(entries: number, seconds: number): void
-  /** Entries of the log were learned `seconds` after their commit, from a `wake_up` or by a `poll`. */
+  /** Entries of the log were learned `seconds` after their commit: from this node's own `commit`, from a `wake_up` or by a `poll`. */
   learned(by: string, seconds: number): void
   /** A batch went to NATS: `kept` by the stream, `known` to it already, or only `told` to those who listen. */
   carried(how: string): void
@@ -109,7 +109,7 @@ export function createMetrics(): Telemetry & { readonly registry: Registry; bind
   })
   const learned = new Histogram({
     name: 'signet_log_delay_seconds',
-    help: 'Time from commit of a revocation to this node knowing it, by what made it look: a wake-up of the bus, or a poll.',
+    help: 'Time from commit of a revocation to this node knowing it, by what told it: its own commit, a wake-up of the bus, or a poll.',
     labelNames: ['by'],
     buckets: FAST,
     registers,

@@ -56,6 +56,40 @@ export function logContract(given: () => Store): void {
     assert.deepEqual(await store.revocations.ofKey(bytes(16)), [])
   })
 
+  test('whoever follows the commits of this store hears each once, as it stands in the log, before its caller does', async () => {
+    const store = given()
+    const { seq: before } = await store.revocations.head()
+    const heard: LogEntry[][] = []
+    const following = store.revocations.followCommits((entries) => heard.push([...entries]))
+    const callers = Array.from({ length: 40 }, async (_, n) => {
+      const work = store.transact(async (tx) => {
+        const places = Array.from({ length: 1 + (n % 3) }, () => tx.revocations.append(anEntry({ reason: `r${n}` })))
+        await tx.meta.put('touched', String(n))
+        if (n % 5 === 0) throw new Error('no')
+        return places
+      })
+      const places = (await work.catch(() => undefined)) ?? []
+      return places.every(({ seq }) => heard.flat().some((entry) => entry.seq === seq))
+    })
+    assert.deepEqual(new Set(await Promise.all(callers)), new Set([true]))
+    await store.transact((tx) => tx.meta.put('touched', 'last'))
+    const log = await readAll(store, before)
+    assert.deepEqual(
+      heard.flat().sort((a, b) => a.seq - b.seq),
+      log,
+    )
+    for (const commit of heard) {
+      const first = commit[0]?.seq ?? 0
+      assert.deepEqual(
+        commit.map(({ seq }) => seq),
+        commit.map((_, n) => first + n),
+      )
+    }
+    following.stop()
+    await store.transact(async (tx) => tx.revocations.append(anEntry()))
+    assert.equal(heard.flat().length, log.length)
+  })
+
   test('a work that throws leaves nothing in the log, and no hole', async () => {
     const store = given()
     const { seq } = await store.revocations.head()
@@ -130,7 +164,14 @@ export function logContract(given: () => Store): void {
       await tx.revocations.head()
       await tx.revocations.newEpoch('epoch-two', salt, carried)
     })
+    const heard: (readonly LogEntry[])[] = []
+    const following = store.revocations.followCommits((entries) => heard.push(entries))
     const answers = await Promise.all([late(0), late(1), renew.then(() => late(2)), late(3)])
+    following.stop()
+    assert.ok(
+      heard.some((entries) => entries.length === 0),
+      'who follows the commits hears that an epoch began',
+    )
     const head = await store.revocations.head()
     assert.deepEqual([head.epoch, head.salt], ['epoch-two', salt])
     assert.ok(head.floor > old.seq, 'the new numbers lie above the old')

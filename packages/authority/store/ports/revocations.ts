@@ -45,6 +45,11 @@ export interface RevocationLookups {
   ofKey(key: Uint8Array): Promise<readonly LogEntry[]>
   /** When the earliest deferred cutoff is due, epoch milliseconds; undefined when there is none. */
   nextDue(): Promise<number | undefined>
+  /**
+   * Calls `told` with what each commit through this very store appended, in order, when it is durable and before its callers hear of it;
+   * with nothing when the commit began another epoch. Of commits of other nodes it tells nothing: they may come between. Must not throw.
+   */
+  followCommits(told: (entries: readonly LogEntry[]) => void): { stop(): void }
 }
 
 export interface RevocationTransitions {

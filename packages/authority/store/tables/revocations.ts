@@ -11,6 +11,7 @@ import { type Chance, epochSeconds } from '@signet/kernel/surroundings.ts'
 import { heldAfter } from '../ports/peers.ts'
 import type { LogAct, LogEntry, LogHead, RevocationLookups, RevocationTransitions } from '../ports/revocations.ts'
 import { raise } from './meta.ts'
+import type { News } from './news.ts'
 import { boundedLimit, MAX_PAGE } from './page.ts'
 import { peerLookups } from './peers.ts'
 import type { NewEntry, Place, Row, Sql, Work } from './sql.ts'
@@ -30,7 +31,7 @@ const ACTS: readonly LogAct[] = ['revoke', 'renew', 'suspend', 'cover']
 /** Entries that one `after` gives at most. */
 const MAX_ENTRIES = 10_000
 
-export function revocationLookups(sql: Sql, snapshot: RevocationLookups['snapshot']): RevocationLookups {
+export function revocationLookups(sql: Sql, news: News, snapshot: RevocationLookups['snapshot']): RevocationLookups {
   return {
     head: () => readHead(sql),
     async after(seq, limit) {
@@ -46,6 +47,7 @@ export function revocationLookups(sql: Sql, snapshot: RevocationLookups['snapsho
       const row = await sql.readOne('select due_ms from deferred_cutoffs order by due_ms limit 1', [])
       return row?.due_ms as number | undefined
     },
+    followCommits: news.follow,
   }
 }
 
@@ -84,7 +86,7 @@ export async function snapshotPart(
   }))
 }
 
-export function revocationTransitions(work: Work): RevocationTransitions {
+export function revocationTransitions(work: Work, news: News | undefined): RevocationTransitions {
   const { outbox, dialect } = work
   const { larger } = dialect
   return {
@@ -97,6 +99,7 @@ export function revocationTransitions(work: Work): RevocationTransitions {
     append(entry) {
       const place: Place = { seq: 0, epoch: '', beforeMs: 0 }
       outbox.entries.push({ entry, place })
+      work.afterCommit(() => news?.appended(() => ({ ...entry, seq: place.seq, epoch: place.epoch, atMs: work.nowMs })))
       return place
     },
     async ofKey(key) {
@@ -134,6 +137,7 @@ export function revocationTransitions(work: Work): RevocationTransitions {
       outbox.head = { epoch, seq, floor: base, salt, cutoffMs }
       work.known.head = outbox.head
       outbox.renewed = true
+      work.afterCommit(() => news?.renewed())
       return true
     },
     async defer(cutoff) {

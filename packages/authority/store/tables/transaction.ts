@@ -9,6 +9,7 @@ import { idempotencyTransitions, replayTransitions, throttleTransitions } from '
 import { codeTransitions, interactionTransitions } from './handles.ts'
 import { keyTransitions } from './keys.ts'
 import { metaTransitions } from './meta.ts'
+import type { News } from './news.ts'
 import { peerTransitions } from './peers.ts'
 import { resourceTransitions } from './resources.ts'
 import { revocationTransitions } from './revocations.ts'
@@ -21,6 +22,8 @@ import type { TermsTable } from './terms.ts'
 export interface Shared {
   readonly terms: TermsTable
   readonly longestFamily: { seconds: number }
+  /** Of its own commits; made with the lookups, through which it is followed. */
+  news?: News
 }
 
 export class Transaction implements Tx {
@@ -82,7 +85,7 @@ export class Transaction implements Tx {
     return idempotencyTransitions(this.#work)
   }
   get revocations(): Tx['revocations'] {
-    return revocationTransitions(this.#work)
+    return revocationTransitions(this.#work, this.#shared.news)
   }
   get batches(): Tx['batches'] {
     return batchTransitions(this.#work)
