@@ -213,7 +213,7 @@ function tell({ fault, engine, rounds, breaches, figures, failures, histories, t
 
 function tellSoak({ validators, revocations, minutes, bus, failed, p50, p99, most, lost }: SoakResult): void {
   console.log(
-    `${lost === 0 ? styleText('green', '✔') : styleText('red', '✖')} ${validators} validators, ${revocations} revocations in ${minutes} min ${bus ? 'with' : 'without'} the bus: ` +
+    `${lost === 0 ? styleText('green', '✔') : styleText('red', '✖')} ${validators} validators, ${revocations} revocations in ${Number(minutes.toFixed(1))} min ${bus ? 'with' : 'without'} the bus: ` +
       `acknowledgment to last accept p50 ${p50.toFixed(1)} ms, p99 ${p99.toFixed(1)} ms, at most ${most.toFixed(1)} ms; ${failed} were told to try again, ${lost} lost`,
   )
 }
