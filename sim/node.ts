@@ -142,7 +142,9 @@ export async function startNode(parts: NodeParts) {
       } as unknown as Visitor
       const prepared = prepareSession(subject, visitor, [], { clock, chance, sha256 })
       const proof = { acr: 'urn:signet:acr:password', amr: ['pwd'] }
-      const made = await store.transact((tx) => establish(tx, subject, proof, prepared, visitor, { settings, revoker }))
+      const made = await store.transact(async (tx) =>
+        establish(tx, await tx.subjects.find(subject), proof, prepared, visitor, { settings, revoker }),
+      )
       if (typeof made === 'string') throw new Refusal('access_denied', 'subject_suspended')
       const madeMs = time.nowMs
       const session = await store.sessions.find(made.session.id as SessionId)

@@ -157,7 +157,14 @@ async function renew(
     // A session that was ended while the password was being hashed must not change it, and live on in a new one.
     if (!(await isAliveStill(tx, signedIn)) || !(await change(tx))) return 'gone'
     await triggers.credentialChanged(tx, subject.id, `subject:${subject.id}`)
-    const established = await establish(tx, subject.id, proof, prepared, { ...visitor, signedIn: undefined }, parts)
+    const established = await establish(
+      tx,
+      await tx.subjects.find(subject.id),
+      proof,
+      prepared,
+      { ...visitor, signedIn: undefined },
+      parts,
+    )
     return typeof established === 'string' ? 'gone' : established
   })
 }

@@ -56,16 +56,18 @@ export type NotNow = 'suspended' | 'device_suspended'
 /**
  * Writes session and device; says why when the account, or this account in this browser, may not sign in. Who is signed in here already and proves it again
  * keeps the session, so their apps go on, but under a new secret; anyone else gets a new one, and the old one here ends.
+ *
+ * `subject` is as this transaction read it before it looked whether the proof is still good: the session begins past the cutoffs that stood then, so
+ * whoever changes the credentials after that ends it, whichever of the two commits first.
  */
 export async function establish(
   tx: Tx,
-  subjectId: SubjectRecord['id'],
+  subject: SubjectRecord | undefined,
   proof: Proof,
   prepared: Prepared,
   visitor: Visitor,
   { settings, revoker }: Pick<SigninParts, 'settings' | 'revoker'>,
 ): Promise<Established | NotNow> {
-  const subject = await tx.subjects.find(subjectId)
   if (subject?.status !== 'active') return 'suspended'
   const nowAt = epochSeconds(tx.nowMs)
   const { secret, secretHash, device, devices } = prepared

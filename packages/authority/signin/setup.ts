@@ -174,7 +174,7 @@ export async function setUp(
         await addPasskey(tx, subject, ways.passkey, describeBrowser(visitor.userAgent), nowAt, parts)
       const proof =
         ways.passkey === undefined ? { acr: ACR_PASSWORD, amr: AMR_PASSWORD } : { acr: ACR_PASSKEY, amr: ways.passkey.amr }
-      const established = await establish(tx, subject, proof, prepared, visitor, parts)
+      const established = await establish(tx, await tx.subjects.find(subject), proof, prepared, visitor, parts)
       if (typeof established === 'string') throw new Flawed('over')
       const ids = { subject, session: established.session.id }
       tx.audit(

@@ -6,6 +6,7 @@ import type { SessionId, SubjectId } from '@signet/kernel/ids.ts'
 import type { Secret } from '@signet/kernel/secret.ts'
 import { epochSeconds } from '@signet/kernel/surroundings.ts'
 import { type AuditIds, audited } from '../audit/events.ts'
+import type { SubjectRecord } from '../store/ports/subjects.ts'
 import type { Tx } from '../store/store.ts'
 import { ACR_PASSKEY, ACR_PASSWORD, AMR_PASSWORD } from './acr.ts'
 import { deviceOf, type KnownDevice } from './device.ts'
@@ -62,17 +63,17 @@ export async function signInWithPassword(
     return { kind: 'refused', reason: 'no_match', interaction }
   }
   const rehashed = outdated ? await passwords.hash(given.password) : undefined
-  const before = async (tx: Tx): Promise<boolean> => {
+  const isStillGood = async (tx: Tx, person: SubjectRecord): Promise<boolean> => {
     // Writes to the account first, so that nobody changes the password until this commits.
     const mayRehash = rehashed !== undefined && (await tx.subjects.changeStanding(subject.id, { from: ['active'], to: 'active' }))
-    // Hashing takes a while: whoever changed the password meanwhile has shut out those who know the old one. (Whoever does so from here
-    // on ends the session that begins here.)
-    if ((await tx.subjects.find(subject.id))?.passwordHash !== subject.passwordHash) return false
+    const now = mayRehash ? await tx.subjects.find(subject.id) : person
+    // Hashing takes a while: whoever changed the password meanwhile has shut out those who know the old one.
+    if (now?.passwordHash !== subject.passwordHash) return false
     await giveBackTries(tx, attempt, sha256)
     if (mayRehash) await tx.subjects.setPassword(subject.id, rehashed)
     return true
   }
-  return finish(subject.id, { acr: ACR_PASSWORD, amr: AMR_PASSWORD }, devices, before, interaction, visitor, parts)
+  return finish(subject.id, { acr: ACR_PASSWORD, amr: AMR_PASSWORD }, devices, isStillGood, interaction, visitor, parts)
 }
 
 export async function signInWithPasskey(
@@ -101,16 +102,16 @@ export async function signInWithPasskey(
   const { passkey, counter, amr } = proof
   const devices = await knownDevices(visitor, parts)
   // WebAuthn §6.1.1: a counter that does not rise may mean that the key was copied.
-  const before = (tx: Tx): Promise<boolean> => tx.subjects.usePasskey(passkey.id, counter, epochSeconds(clock.now()))
-  return finish(passkey.subject, { acr: ACR_PASSKEY, amr }, devices, before, next, visitor, parts)
+  const isStillGood = (tx: Tx) => tx.subjects.usePasskey(passkey.id, counter, epochSeconds(clock.now()))
+  return finish(passkey.subject, { acr: ACR_PASSKEY, amr }, devices, isStillGood, next, visitor, parts)
 }
 
-/** One transaction: what the method wants written, the session, and that this interaction was proved in it. */
+/** One transaction: what the method wants to look at and write, the session, and that this interaction was proved in it. */
 async function finish(
   subject: SubjectId,
   proof: Proof,
   devices: readonly KnownDevice[],
-  before: (tx: Tx) => Promise<boolean>,
+  isStillGood: (tx: Tx, person: SubjectRecord) => Promise<boolean>,
   interaction: Interaction,
   visitor: Visitor,
   parts: Parts,
@@ -120,8 +121,9 @@ async function finish(
   const method = proof.acr === ACR_PASSKEY ? 'passkey' : 'password'
   const outcome = await store
     .transact(async (tx): Promise<Established | NotNow | 'over' | 'unproven'> => {
-      if (!(await before(tx))) return 'unproven'
-      const established = await establish(tx, subject, proof, prepared, visitor, parts)
+      const person = await tx.subjects.find(subject)
+      if (person === undefined || !(await isStillGood(tx, person))) return 'unproven'
+      const established = await establish(tx, person, proof, prepared, visitor, parts)
       if (typeof established === 'string') return established
       const proved: SessionId = established.session.id
       if (!(await changeInteraction(tx, interaction, { proved }, sha256))) throw new Overtaken()
