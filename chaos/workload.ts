@@ -35,6 +35,8 @@ const WATCH_MS = 4000
  * a test minutes lie between two generations.
  */
 const SETTLE_MS = 6000
+/** A tab sleeps so long at most: after the grace (30 s) the token before counts as stolen. */
+const SLEEP_MS = 15_000
 
 interface Scene {
   readonly cluster: Cluster
@@ -156,6 +158,9 @@ interface Family {
   readonly holding: Holding
   /** Somebody has presented the current token. */
   touched: boolean
+  /** When somebody first did, and when of the token before. */
+  usedAt: number
+  previousUsedAt: number
   /** What is presented by requests under way. */
   readonly flying: string[]
   settledAt: number
@@ -168,6 +173,8 @@ const createFamily = (scene: Scene, holding: Holding): Family => ({
   previous: undefined,
   holding,
   touched: false,
+  usedAt: 0,
+  previousUsedAt: 0,
   flying: [],
   settledAt: 0,
   shown: show(scene, holding),
@@ -178,7 +185,8 @@ async function tab(scene: Scene, life: Family): Promise<void> {
   while (!scene.stopping && !life.ended) {
     await pause(100, 500)
     // A tab that has slept presents the token before; once somebody went on from the current one that would be a spent one.
-    const sleepy = life.previous !== undefined && !life.touched && Math.random() < 0.2
+    const isInGrace = performance.now() - life.previousUsedAt < SLEEP_MS
+    const sleepy = life.previous !== undefined && isInGrace && !life.touched && Math.random() < 0.2
     const isSettled = performance.now() > life.settledAt && life.flying.every((token) => token === life.current)
     if (!sleepy && !life.touched && !isSettled) continue
     await renew(scene, life, sleepy ? (life.previous as string) : life.current)
@@ -186,7 +194,10 @@ async function tab(scene: Scene, life: Family): Promise<void> {
 }
 
 async function renew(scene: Scene, life: Family, presented: string): Promise<void> {
-  if (presented === life.current) life.touched = true
+  if (presented === life.current && !life.touched) {
+    life.touched = true
+    life.usedAt = performance.now()
+  }
   life.flying.push(presented)
   const answer = await scene.requests.refresh(scene.shop, { ...life.holding, refreshToken: presented })
   life.flying.splice(life.flying.indexOf(presented), 1)
@@ -195,6 +206,7 @@ async function renew(scene: Scene, life: Family, presented: string): Promise<voi
   if (answer.status !== 200 || presented !== life.current) return
   if (answer.refreshToken !== undefined) {
     life.previous = life.current
+    life.previousUsedAt = life.usedAt
     life.current = answer.refreshToken
     life.touched = false
   }
