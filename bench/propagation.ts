@@ -114,7 +114,7 @@ async function paced(audience: Audience, authority: Authority, admin: AdminClien
   return [{ ...row('p50', p50), ...(note !== undefined && { note }) }, row('p99', p99)]
 }
 
-/** One token at a time, each felled by another of its keys. Issuer and signing key come last: they take everything with them. */
+/** One token at a time, each felled by another of its keys. Key, issuer and scope come last: they take more than that one with them. */
 async function eachKind(authority: Authority, admin: AdminClient, validator: Validators, pace: Pace): Promise<Row[]> {
   const rows: Row[] = []
   for (const kind of KEY_KINDS) {

@@ -9,7 +9,7 @@ const WITHIN_MS = 5000
 for (const engine of ['sqlite', 'postgres'] satisfies Engine[]) {
   const why = await unavailable(engine)
   describe(`taking back on ${engine}`, { skip: why ?? false }, () => {
-    it('refuses a token, its grant, session, device, subject, client, key and issuer, each in turn', async () => {
+    it('refuses a token, its grant, session, device, subject, client, key, scope and issuer, each in turn', async () => {
       const world = await createWorld({ engine })
       let validator: RemoteValidator | undefined
       try {
@@ -22,7 +22,7 @@ for (const engine of ['sqlite', 'postgres'] satisfies Engine[]) {
           feedCredentials,
         })
 
-        for (const kind of ['token', 'grant', 'session', 'device', 'subject', 'client', 'key', 'issuer'] as const) {
+        for (const kind of ['token', 'grant', 'session', 'device', 'subject', 'client', 'key', 'scope', 'issuer'] as const) {
           // Two people, so that what happens to one shows not to happen to the other.
           const [victim, bystander] = [await signedIn(world, shop), await signedIn(world, shop)]
           assert.equal((await validator.check(victim.access_token)).allowed, true, `${kind}: refused before it was revoked`)
@@ -36,7 +36,7 @@ for (const engine of ['sqlite', 'postgres'] satisfies Engine[]) {
           assert.equal(verdict.allowed, false, `${kind}: still accepted after ${WITHIN_MS} ms`)
           assert.equal(!verdict.allowed && verdict.reason, kind === 'key' ? reasonFor(verdict) : 'revoked', kind)
           assert(receipt.seq > 0)
-          const wide = ['client', 'key', 'issuer'].includes(kind)
+          const wide = ['client', 'key', 'scope', 'issuer'].includes(kind)
           assert.equal((await validator.check(bystander.access_token)).allowed, !wide, `${kind}: the bystander`)
           process.stdout.write(
             `# ${engine}: ${kind} refused ${Math.max(0, atMs - acknowledgedAt).toFixed(1)} ms after the acknowledgment\n`,
@@ -114,6 +114,7 @@ function idOf(kind: string, tokens: Tokens, world: World): string {
     subject: claims.sub,
     client: claims.client_id as string,
     key: header.kid,
+    scope: String(claims.scope).split(' ')[0] as string,
     issuer: world.issuer,
   }
   return ids[kind] as string

@@ -84,7 +84,7 @@ const CLOCKS_MS = 2000
 /** Ends for good: nothing under it ever lives again. */
 const TERMINAL: readonly KeyKind[] = ['token', 'grant', 'session', 'device', 'key']
 /** What nodes know from a moment ago, and not from the transaction. */
-const CACHED: readonly KeyKind[] = ['client', 'issuer']
+const CACHED: readonly KeyKind[] = ['client', 'issuer', 'scope']
 
 export class History {
   readonly violations: Violation[] = []

@@ -272,6 +272,7 @@ export async function startNode(parts: NodeParts) {
         issuer: iss,
         client: client_id,
         subject: sub,
+        ...(claims.scope && { scope: claims.scope }),
         ...(gid && { grant: gid }),
         ...(sid && { session: sid }),
         ...(did && { device: did }),

@@ -35,7 +35,14 @@ async function act(world: World, dice: Dice, count: number): Promise<void> {
   else if (what < 8 && login) await take(world, dice, { kind: 'device', id: login.device }, 'revoke', key)
   else if (what < 10 && token?.ids.token) await take(world, dice, { kind: 'token', id: token.ids.token }, 'revoke', key)
   else if (what < 13) await take(world, dice, { kind: 'subject', id: subject }, 'revoke', key)
-  else if (what < 15) await take(world, dice, { kind: 'subject', id: subject }, 'renew', key)
+  else if (what < 15)
+    await take(
+      world,
+      dice,
+      dice.happens(0.7) ? { kind: 'subject', id: subject } : { kind: 'scope', id: 'api:read' },
+      'renew',
+      key,
+    )
   else if (what < 17) {
     const target: Target = dice.happens(0.7) ? { kind: 'subject', id: subject } : { kind: 'client', id: dice.pick(world.clients) }
     const fact = await take(world, dice, target, 'suspend', key)
@@ -138,7 +145,7 @@ export async function leakKey(world: World, dice: Dice): Promise<void> {
     history.signed({
       name: `forged token ${jti.slice(-6)}`,
       text: signJwt(stolen, { typ: 'at+jwt' }, claims),
-      ids: { token: jti, key: stolen.id, issuer: ISSUER, subject, client: world.appClients[0] as string },
+      ids: { token: jti, key: stolen.id, issuer: ISSUER, subject, client: world.appClients[0] as string, scope: 'api:read' },
       issuedAtMs: atMs,
       expiresAtMs: (iat + 60) * 1000,
       beganMs: time.nowMs,

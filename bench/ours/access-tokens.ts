@@ -37,9 +37,9 @@ export async function accessTokens(authority: Child<AuthorityAnswers>, count: nu
 /** The id by which a kind of revocation would take this token back. */
 export function idOf(token: string, kind: KeyKind): string {
   const [header, payload] = token.split('.').slice(0, 2).map(decode) as [Record<string, string>, Record<string, string>]
-  const { jti, gid, sid, did, sub, client_id, iss } = payload
+  const { jti, gid, sid, did, sub, client_id, iss, scope } = payload
   const ids = { token: jti, grant: gid, session: sid, device: did, subject: sub, client: client_id, key: header.kid, issuer: iss }
-  return ids[kind] as string
+  return (kind === 'scope' ? scope?.split(' ')[0] : ids[kind]) as string
 }
 
 const decode = (part: string): unknown => JSON.parse(Buffer.from(part, 'base64url').toString())

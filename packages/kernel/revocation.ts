@@ -1,14 +1,14 @@
 /**
  * The rule of revocation, whole. A revocation is `(key, cutoff, dropAfter)`. A token has a handful of keys: itself, its
- * grant, session, device, subject, client, signing key, issuer and each ancestor. It is dead iff one of its keys has a
+ * grant, session, device, subject, client, signing key, issuer, each of its scopes and each ancestor. It is dead iff one of its keys has a
  * cutoff at or after its issue time. Maps of revocations merge by the larger cutoff, so order, duplicates and
  * overlap do not matter.
  */
 import { concat } from './bytes.ts'
 import type { Sha256 } from './surroundings.ts'
 
-/** What can be taken back. `grant` covers a refresh family; `key` is a signing key. */
-export const KEY_KINDS = ['token', 'grant', 'session', 'device', 'subject', 'client', 'key', 'issuer'] as const
+/** What can be taken back. `grant` covers a refresh family; `key` is a signing key; `scope` is one name of a token's scope. Stores keep the place in this list. */
+export const KEY_KINDS = ['token', 'grant', 'session', 'device', 'subject', 'client', 'key', 'issuer', 'scope'] as const
 export type KeyKind = (typeof KEY_KINDS)[number]
 
 /**
@@ -57,5 +57,7 @@ export interface TokenKeys {
   readonly subject?: string
   readonly client?: string
   readonly key?: string
+  /** At most `MAX_TOKEN_SCOPES`. */
+  readonly scopes?: readonly string[]
   readonly ancestors?: readonly string[]
 }

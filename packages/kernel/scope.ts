@@ -4,6 +4,11 @@ const NAME = /^[\x21\x23-\x5b\x5d-\x7e]{1,128}$/
 /** More scopes than this in one request is refused. */
 export const MAX_SCOPES = 64
 
+/** A token with more of them, which only another issuer could make, is refused: each is looked up. */
+export const MAX_TOKEN_SCOPES = 256
+
+export const isScopeName = (text: string): boolean => NAME.test(text)
+
 /** The names in a scope parameter without repeats, or undefined when it is malformed or too long. */
 export function parseScope(text: string): readonly string[] | undefined {
   if (text === '') return []

@@ -21,6 +21,7 @@ const token: TokenKeys = {
   subject: 'u',
   client: 'c',
   key: 'k',
+  scopes: ['read', 'write'],
   ancestors: ['root', 'middle'],
 }
 
@@ -45,6 +46,7 @@ test('every kind of key kills the token that has it, and no other', () => {
     client: 'c',
     key: 'k',
     issuer: ISSUER,
+    scope: 'write',
   }
   for (const kind of KEY_KINDS) {
     assert.equal(isRevoked(viewWith(kind, ids[kind], ISSUED), createKeyer(sha256), token, ISSUED), kind)
@@ -67,9 +69,18 @@ test('a token dies with any of its ancestors', () => {
   assert.equal(isRevoked(viewWith('token', 'middle', ISSUED), createKeyer(sha256), token, ISSUED), 'token')
 })
 
-test('more ancestors than allowed are a mistake of the caller', () => {
+test('more ancestors or scopes than allowed are a mistake of the caller', () => {
   const ancestors = Array.from({ length: 9 }, (_, n) => `${n}`)
   assert.throws(() => createKeyer(sha256).digests(SALT, { issuer: ISSUER, ancestors }), RangeError)
+  const scopes = Array.from({ length: 257 }, (_, n) => `${n}`)
+  assert.throws(() => createKeyer(sha256).digests(SALT, { issuer: ISSUER, scopes }), RangeError)
+  const last = isRevoked(
+    viewWith('scope', '255', ISSUED),
+    createKeyer(sha256),
+    { issuer: ISSUER, scopes: scopes.slice(0, 256) },
+    ISSUED,
+  )
+  assert.equal(last, 'scope')
 })
 
 test('prepared digests equal the plain ones, remembered or not, for any text', () => {
@@ -87,6 +98,7 @@ test('prepared digests equal the plain ones, remembered or not, for any text', (
     subject: id,
     client: id,
     key: id,
+    scopes: fc.array(fc.string({ maxLength: 10 }), { maxLength: 80 }),
     ancestors: fc.array(fc.string({ maxLength: 10 }), { maxLength: 8 }),
   })
   fc.assert(
@@ -95,7 +107,10 @@ test('prepared digests equal the plain ones, remembered or not, for any text', (
       const present = Object.fromEntries(Object.entries(keys).filter(([, value]) => value !== undefined)) as unknown as TokenKeys
       if (again) keyer.digests(SALT, present)
       const { words, kinds } = keyer.digests(SALT, present)
-      const ids: string[] = kinds.map((kind) => (kind === 'issuer' ? present.issuer : (present[kind] as string)))
+      const scopes = [...(present.scopes ?? [])]
+      const ids: string[] = kinds.map((kind) =>
+        kind === 'issuer' ? present.issuer : kind === 'scope' ? (scopes.shift() as string) : (present[kind] as string),
+      )
       present.ancestors?.forEach((ancestor, i) => {
         ids[kinds.length - (present.ancestors?.length ?? 0) + i] = ancestor
       })
@@ -117,6 +132,7 @@ test('keys are those of the example in docs/protocol/feed.md', () => {
   assert.equal(hex('client', 'web-shop'), 'a9b55ada40f4a26697fc7610e37542a3')
   assert.equal(hex('token', '0193500a-7a11-7b22-8c33-d44e55f66a77'), '83f79a1c3a2b5a142cccad51e5f3eb72')
   assert.equal(hex('issuer', issuer), 'ed6f209a924fa4d4242860baa9a16c74')
+  assert.equal(hex('scope', 'payments:write'), 'a346ecf805066df02065510316656d8f')
 })
 
 test('digests made under an old salt are not mixed with new ones', () => {

@@ -1,11 +1,12 @@
 /**
  * From a token to its keys in the registry, and from there to whether it is dead. Digests are made once per token; those
- * that nearly all tokens share (client, signing key, issuer) are remembered. To remember the others costs more than to make them.
+ * that nearly all tokens share (client, signing key, scopes, issuer) are remembered. To remember the others costs more than to make them.
  */
 import { MAX_ANCESTORS } from './claims.ts'
 import { isFinalKind, KEY_KINDS, type KeyKind, revocationKey, type Salt, type TokenKeys } from './revocation.ts'
 import { readWords, type Words } from './revocation-table.ts'
 import type { RevocationView } from './revocation-view.ts'
+import { MAX_TOKEN_SCOPES } from './scope.ts'
 import type { Sha256 } from './surroundings.ts'
 
 /** A token's keys as they stand in the registry: four words each, side by side, and the kind of each. */
@@ -87,7 +88,7 @@ interface Hashes {
 class IssuerKeyer {
   private readonly salt: Salt
   private readonly issuer: Words
-  private readonly words: Words = new Uint32Array((KEY_KINDS.length + MAX_ANCESTORS) * 4)
+  private readonly words: Words = new Uint32Array((KEY_KINDS.length + MAX_ANCESTORS + MAX_TOKEN_SCOPES) * 4)
   private readonly token: KindKeyer
   private readonly grant: KindKeyer
   private readonly session: KindKeyer
@@ -95,6 +96,7 @@ class IssuerKeyer {
   private readonly subject: KindKeyer
   private readonly client: KindKeyer
   private readonly key: KindKeyer
+  private readonly scope: KindKeyer
   /** Lists of kinds by which are present: a handful of shapes, shared by all tokens. */
   private readonly shapes = new Map<number, readonly KeyKind[]>()
 
@@ -110,11 +112,14 @@ class IssuerKeyer {
     this.subject = of('subject')
     this.client = of('client')
     this.key = of('key')
+    this.scope = of('scope')
   }
 
   passing(keys: TokenKeys): TokenDigests {
     const ancestors = keys.ancestors?.length ?? 0
+    const scopes = keys.scopes?.length ?? 0
     if (ancestors > MAX_ANCESTORS) throw new RangeError(`a token has at most ${MAX_ANCESTORS} ancestors`)
+    if (scopes > MAX_TOKEN_SCOPES) throw new RangeError(`a token has at most ${MAX_TOKEN_SCOPES} scopes`)
     const { token, grant, session, device, subject, client, key } = keys
     const shape =
       (token === undefined ? 0 : 1) |
@@ -124,7 +129,8 @@ class IssuerKeyer {
       (subject === undefined ? 0 : 16) |
       (client === undefined ? 0 : 32) |
       (key === undefined ? 0 : 64) |
-      (ancestors << 7)
+      (scopes << 7) |
+      (ancestors << 16)
     const kinds = this.shapes.get(shape) ?? this.shapeOf(shape)
     const { words } = this
     // The order of `shapeOf`. Issuer first: it is always there and already made.
@@ -137,6 +143,7 @@ class IssuerKeyer {
     if (subject !== undefined) at = this.subject.write(subject, words, at)
     if (client !== undefined) at = this.client.recall(client, words, at)
     if (key !== undefined) at = this.key.recall(key, words, at)
+    for (let i = 0; i < scopes; i++) at = this.scope.recall(keys.scopes?.[i] as string, words, at)
     for (let i = 0; i < ancestors; i++) at = this.token.write(keys.ancestors?.[i] as string, words, at)
     return { words, kinds, salt: this.salt }
   }
@@ -147,7 +154,8 @@ class IssuerKeyer {
     order.forEach((kind, bit) => {
       if (shape & (1 << bit)) kinds.push(kind)
     })
-    for (let i = 0; i < shape >> 7; i++) kinds.push('token')
+    for (let i = 0; i < ((shape >> 7) & 0x1ff); i++) kinds.push('scope')
+    for (let i = 0; i < shape >> 16; i++) kinds.push('token')
     this.shapes.set(shape, kinds)
     return kinds
   }

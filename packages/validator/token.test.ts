@@ -254,6 +254,9 @@ test('tokens of Keycloak and Auth0 are judged by their own claims, under the sam
       const verdict = await own.validate(token)
       return verdict.allowed ? 'allowed' : verdict.reason
     }
+    const many = (count: number) => Array.from({ length: count }, (_, n) => `s${n}`).join(' ')
+    assert.equal(await reason(fromKeycloak({ scope: `read ${many(255)}` })), 'allowed')
+    assert.equal(await reason(fromKeycloak({ scope: `read ${many(256)}` })), 'malformed', 'each is a key')
     // Each issuer has its own terms.
     assert.equal(await reason(fromKeycloak({ iss: signet.issuer })), 'wrong_type')
     assert.equal(await reason(fromKeycloak({ exp: now + 31 * 86_400 })), 'malformed')

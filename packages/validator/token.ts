@@ -5,6 +5,7 @@
 import { ACCESS_TOKEN_TYPE, type AccessTokenClaims, type Actor, MAX_ANCESTORS } from '@signet/kernel/claims.ts'
 import { uuidV7TimeMs } from '@signet/kernel/ids.ts'
 import type { KeyKind, TokenKeys } from '@signet/kernel/revocation.ts'
+import { MAX_TOKEN_SCOPES } from '@signet/kernel/scope.ts'
 import type { TokenDigests } from '@signet/kernel/token-keys.ts'
 import type { DenyReason } from '@signet/kernel/verdict.ts'
 import { type Algorithm, isRecord, type VerifyingKey, verifies } from './jwk.ts'
@@ -100,7 +101,7 @@ export function takeToken(token: string, parts: ReadingParts): UnverifiedToken |
 export function admitToken(token: UnverifiedToken, nowMs: number, parts: ReadingParts): SeenToken | DenyReason {
   const { issuer, payload } = token
   const claims = issuer.isSignet ? readSignetClaims(payload) : readForeignClaims(payload)
-  if (claims === undefined) return 'malformed'
+  if (claims === undefined || (claims.scope !== undefined && scopesOf(claims.scope).length > MAX_TOKEN_SCOPES)) return 'malformed'
   if (!isForAudience(claims.aud, issuer.audiences)) return 'wrong_audience'
   const deadAtMs = claims.exp * 1000 + parts.skewMs
   if (nowMs >= deadAtMs) return 'expired'
@@ -169,7 +170,7 @@ function readForeignClaims(payload: Readonly<Record<string, unknown>>): AccessTo
 /** The ids by which it can be taken back. */
 export function keysOf(seen: SeenToken): TokenKeys {
   const { claims, kid } = seen
-  const { jti, gid, sid, did, sub, client_id, anc } = claims
+  const { jti, gid, sid, did, sub, client_id, scope, anc } = claims
   const keys: { -readonly [Name in keyof TokenKeys]: TokenKeys[Name] } = { issuer: claims.iss }
   if (jti !== undefined) keys.token = jti
   if (gid !== undefined) keys.grant = gid
@@ -178,9 +179,12 @@ export function keysOf(seen: SeenToken): TokenKeys {
   if (sub) keys.subject = sub
   if (client_id) keys.client = client_id
   if (kid !== undefined) keys.key = kid
+  if (scope) keys.scopes = scopesOf(scope)
   if (anc !== undefined) keys.ancestors = anc
   return keys
 }
+
+const scopesOf = (scope: string): readonly string[] => (scope.includes(' ') ? scope.split(' ').filter(Boolean) : [scope])
 
 const isText = (value: unknown): value is string => typeof value === 'string' && value !== ''
 const isTextOrNone = (value: unknown): value is string | undefined => value === undefined || typeof value === 'string'

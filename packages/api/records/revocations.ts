@@ -9,7 +9,7 @@ const byId = z.strictObject({
   id: z
     .string()
     .regex(/^[\x21-\x7e]{1,512}$/, 'must be 1 to 512 printable characters')
-    .describe('For `issuer`: the issuer URL'),
+    .describe('For `issuer`: the issuer URL; for `scope`: one scope name'),
   issuer: z.url().max(512).optional().describe('Another issuer, whose tokens your validators also check'),
   expires_at: seconds.optional().describe("When a foreign issuer's token expires; it is remembered for ten years at most"),
 })
@@ -23,7 +23,9 @@ export const revoke = z.strictObject({
   keep_grants: z
     .boolean()
     .default(false)
-    .describe('Subject or client: access tokens die, refresh tokens go on and carry fresh claims (a claims epoch)'),
+    .describe(
+      'Subject or client: access tokens die, refresh tokens go on and carry fresh claims (a claims epoch). Of a scope always',
+    ),
 })
 export const receipt = z.object({
   target: z.object({ kind: z.string(), id: z.string(), issuer: z.string() }),

@@ -4,6 +4,7 @@ import type { AccessTokenClaims } from '@signet/kernel/claims.ts'
 import { idTimeMs } from '@signet/kernel/ids.ts'
 import { opaqueKind } from '@signet/kernel/opaque-token.ts'
 import type { KeyKind } from '@signet/kernel/revocation.ts'
+import { parseScope } from '@signet/kernel/scope.ts'
 import { type Clock, epochSeconds, type Sha256 } from '@signet/kernel/surroundings.ts'
 import type { LivingTokens } from '../grants/living-token.ts'
 import type { KeyRing } from '../keys/key-ring.ts'
@@ -96,7 +97,7 @@ async function lookAtSigned(token: string, parts: InspectParts): Promise<Looked>
   const seen = { kind: 'access_token' as const, ids, expiresAt: claims.exp }
   const life = parts.livingTokens.judge(token)
   if (life.alive) return { ...seen, alive: true }
-  return { ...seen, alive: false, reason: life.reason, ...(await endedBy(ids, idTimeMs(claims.jti), parts, claims.anc)) }
+  return { ...seen, alive: false, reason: life.reason, ...(await endedBy(ids, idTimeMs(claims.jti), parts, furtherKeys(claims))) }
 }
 
 const NOT_GENUINE: Looked = { kind: 'unknown', alive: false, reason: 'not_genuine', ids: {} }
@@ -185,20 +186,24 @@ async function whyKeyIsDead(key: ApiKeyRecord, { store, registry, clock }: Inspe
   return key.subject !== undefined && isOver(await store.subjects.find(key.subject)) ? 'subject_over' : undefined
 }
 
+type Suspect = readonly [KeyKind, string]
+
+/** Keys of which a token may have several. */
+const furtherKeys = ({ anc = [], scope = '' }: AccessTokenClaims): readonly Suspect[] => [
+  ...anc.map((id): Suspect => ['token', id]),
+  ...(parseScope(scope) ?? []).map((name): Suspect => ['scope', name]),
+]
+
 /** The narrowest revocation that matches. */
 async function endedBy(
   ids: Looked['ids'],
   issuedAtMs: number,
   { store, issuer, sha256 }: InspectParts,
-  ancestors: readonly string[] = [],
+  further: readonly Suspect[] = [],
 ): Promise<Pick<Looked, 'revokedBy'>> {
   const { salt } = await store.revocations.head()
   const own = Object.entries(ids) as [KeyKind, string][]
-  const suspects: readonly (readonly [KeyKind, string])[] = [
-    ...own,
-    ...ancestors.map((id) => ['token', id] as const),
-    ['issuer', issuer],
-  ]
+  const suspects: readonly Suspect[] = [...own, ...further, ['issuer', issuer]]
   for (const [kind, id] of suspects) {
     const entries = await store.revocations.ofKey(keyOf(sha256, salt, { kind, issuer, id }))
     const entry = entries.find(({ cutoffMs }) => kind === 'key' || cutoffMs >= issuedAtMs)

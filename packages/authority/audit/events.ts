@@ -80,6 +80,7 @@ export const AUDIT_ID_ROLES = [
   'heir',
   'key',
   'issuer',
+  'scope',
   'resource',
   'credential',
   'batch',

@@ -31,7 +31,7 @@ async function world() {
     const ids = { ...of, session: id(`session ${name}`), device: id(`device ${name}`) }
     await write('signin.succeeded', ids)
     const family = { ...ids, client: 'web-app', family: id(`family ${name}`) }
-    await write('code.issued', family)
+    await write('code.issued', family, { scope: ['api:read', 'api:write'] })
     let n = 0
     const token = async (type: AuditEventType = 'token.refreshed', more: AuditIds = {}) => {
       clock.advance(300_000)
@@ -92,7 +92,7 @@ test('an id that the record does not know has no lineage', async () => {
 })
 
 test('every revocation shows on what it ended, and on nothing issued after it', async () => {
-  const targets = ['token', 'family', 'session', 'device', 'subject', 'client', 'key', 'issuer'] as const
+  const targets = ['token', 'family', 'session', 'device', 'subject', 'client', 'key', 'issuer', 'scope'] as const
   const expected = {
     token: 'subject [session a [family a [token a1!, token a2]]]',
     family: 'subject [session a [family a! [token a1!, token a2]]]',
@@ -102,11 +102,16 @@ test('every revocation shows on what it ended, and on nothing issued after it', 
     client: 'subject [session a [family a! [token a1!, token a2]]]',
     key: 'subject [session a [family a [token a1!, token a2]]]',
     issuer: 'subject [session a! [family a! [token a1!, token a2]]]',
+    scope: 'subject [session a [family a [token a1!, token a2]]]',
   }
   for (const target of targets) {
     const { signIn, tree, subject, revoke } = await world()
     const one = await signIn('a', { subject, key: 'kid-1' } as AuditIds)
-    await revoke({ [target]: target === 'issuer' ? issuer : one.first[target as keyof typeof one.first] }, { kind: target })
+    const ids = { ...one.first, issuer, scope: 'api:write' }
+    await revoke(
+      { [target]: ids[target as keyof typeof ids] },
+      { kind: target, ...(target === 'scope' && { keeps_grants: true }) },
+    )
     await one.token()
     assert.equal(await tree(one.first.token), expected[target], target)
   }

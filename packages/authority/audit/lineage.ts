@@ -56,6 +56,8 @@ interface Draft {
   readonly children: Set<Draft>
   /** Ids of device, client, key that it goes with: acts on them concern it. */
   readonly goesWith: Set<string>
+  /** What it was issued with. Of a refreshed token its grant's counts, though it may have asked for less: events of refreshes are kept short. */
+  scope: readonly string[] | undefined
   parent: Draft | undefined
 }
 
@@ -83,6 +85,8 @@ function connect(events: readonly AuditEvent[]): Map<string, Draft> {
         if (other !== undefined) draft?.goesWith.add(nodeKey(role, other))
       }
     }
+    const granted = token ?? family
+    if (granted !== undefined && Array.isArray(event.detail?.scope)) granted.scope = event.detail.scope
   }
   return drafts
 
@@ -91,7 +95,15 @@ function connect(events: readonly AuditEvent[]): Map<string, Draft> {
     const key = nodeKey(kind, id)
     const known = drafts.get(key)
     if (known !== undefined) return known
-    const fresh: Draft = { kind, id, events: new Set(), children: new Set(), goesWith: new Set(), parent: undefined }
+    const fresh: Draft = {
+      kind,
+      id,
+      events: new Set(),
+      children: new Set(),
+      goesWith: new Set(),
+      scope: undefined,
+      parent: undefined,
+    }
     drafts.set(key, fresh)
     return fresh
   }
@@ -175,12 +187,15 @@ function covers(end: Ending, draft: Draft): boolean {
   if (beganMs(draft) > end.cutoffMs || (end.tokensOnly && draft.kind !== 'token')) return false
   // A restore ends sign-ins and what hangs on them, not people.
   if (end.target === EVERYTHING) return draft.kind !== 'subject'
-  return [draft, ...ancestors(draft)].some((one) => nodeKey(one.kind, one.id) === end.target || one.goesWith.has(end.target))
+  const line = [draft, ...ancestors(draft)]
+  const scope = line.find((one) => one.scope !== undefined)?.scope
+  if (scope?.some((name) => end.target === nodeKey('scope', name))) return true
+  return line.some((one) => nodeKey(one.kind, one.id) === end.target || one.goesWith.has(end.target))
 }
 
 /** The node key of what an act was done to: the narrowest of the ids it names. */
 function targetOf({ ids }: AuditEvent): string | undefined {
-  for (const role of ['token', 'family', 'session', 'device', 'subject', 'client', 'key'] as const) {
+  for (const role of ['token', 'family', 'session', 'device', 'subject', 'client', 'key', 'scope'] as const) {
     const id = ids[role]
     if (id !== undefined) return nodeKey(role, id)
   }

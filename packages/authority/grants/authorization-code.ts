@@ -217,7 +217,7 @@ function sign(
   const { mint, keys, settings, clock } = parts
   const client = caller.client.record
   const cnf = confirmation(caller, resource)
-  const floorMs = issueFloor(standing.issuer, [standing.subject, standing.session, standing.device], caller, parts)
+  const floorMs = issueFloor(standing.issuer, [standing.subject, standing.session, standing.device], scope, caller, parts)
   const whole = accessTokenSeconds(client, resource, settings)
   const seconds = family === undefined ? whole : secondsWithin(whole, family.expiresAt, floorMs, clock)
   if (seconds === 0) throw refuse('invalid_grant', 'grant_over')

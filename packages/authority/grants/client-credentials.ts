@@ -35,7 +35,7 @@ export async function clientCredentials(request: TargetRequest, caller: Caller, 
     audience: resource.uri,
     cnf,
     seconds: accessTokenSeconds(client, resource, settings),
-    floorMs: issueFloor(knowIssuer(parts), [], caller, parts),
+    floorMs: issueFloor(knowIssuer(parts), [], scope, caller, parts),
     policy: parts.policyVersion,
   })
   const accessToken = tokenFor(resource, issued, parts)

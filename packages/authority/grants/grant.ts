@@ -57,7 +57,7 @@ export interface GrantParts {
   readonly mint: Mint
   readonly keys: Pick<KeyRing, 'ring' | 'isAhead' | 'refresh'>
   readonly catalog: Catalog
-  readonly registry: Pick<Registry, 'assertMayMint' | 'issuerStanding' | 'ageMs'>
+  readonly registry: Pick<Registry, 'assertMayMint' | 'issuerStanding' | 'ageMs' | 'scopeCutoffMs'>
   readonly settings: PolicySettings
   /** The `pv` of tokens. */
   readonly policyVersion: string
@@ -116,6 +116,7 @@ export function knowIssuer({ registry, clock }: Pick<GrantParts, 'registry' | 'c
 export function issueFloor(
   issuer: KnownIssuer,
   standings: readonly (Pick<Standing, 'cutoffMs'> | undefined)[],
+  scope: readonly string[],
   { client, reachMs }: Caller,
   { registry, settings, clock }: Pick<GrantParts, 'registry' | 'settings' | 'clock'>,
 ): number {
@@ -124,6 +125,8 @@ export function issueFloor(
   if (oldestMs > settings.mintStalenessMilliseconds) throw fault('overloaded')
   let floorMs = Math.max(client.record.cutoffMs, issuer.standing.cutoffMs)
   for (const standing of standings) if (standing !== undefined) floorMs = Math.max(floorMs, standing.cutoffMs)
+  // A scope has no record. The log alone says, perhaps more than the request began with, which `reachMs` is for.
+  floorMs = Math.max(floorMs, registry.scopeCutoffMs(scope))
   if (floorMs > reachMs && floorMs >= clock.now()) throw new Behind()
   return floorMs
 }

@@ -188,6 +188,33 @@ describe('everything is taken back while a token is being made', () => {
   })
 })
 
+describe('a scope that is taken back', () => {
+  it('ends the tokens with it that there are, and what is issued next lives, whatever the grant', async () => {
+    const authority = await startTestAuthority()
+    try {
+      const held = await grant(authority)
+      const form = { grant_type: 'client_credentials', scope: 'api:read' }
+      const { body: own } = await authority.post('/token', form, basicAuth('web'))
+      const signedIn = await authority.signIn((await authority.addSubject()).id)
+      await authority.revoker.revoke({ kind: 'scope', id: 'api:read' }, { reason: 'test', actor: 'operator:test' })
+      assert.deepEqual(
+        [await isActive(authority, held.access_token), await isActive(authority, own.access_token)],
+        [false, false],
+      )
+      const { code, verifier } = await authority.issueCode({ client: 'web' as ClientId }, signedIn)
+      const exchange = { grant_type: 'authorization_code', code, code_verifier: verifier, redirect_uri: TEST_REDIRECT }
+      const next = [
+        await refresh(authority, held.refresh_token),
+        await authority.post('/token', form, basicAuth('web')),
+        await authority.post('/token', exchange, basicAuth('web')),
+      ]
+      for (const { status, body } of next) assert.deepEqual([status, await isActive(authority, body.access_token)], [200, true])
+    } finally {
+      await authority.close()
+    }
+  })
+})
+
 describe('another node takes things back, and this one has not heard of it yet', () => {
   /** An authority, and a revoker of another node on the same store, whose wake-ups do not arrive. */
   async function withAnother() {

@@ -179,7 +179,7 @@ async function sign(
   const { resource, scope } = await narrowTarget(family.terms, request, client, catalog)
   const cnf = confirmation(caller, resource)
   const { issuer, subject, session, device } = standing
-  const floorMs = issueFloor(issuer, [family, subject, session, device], caller, parts)
+  const floorMs = issueFloor(issuer, [family, subject, session, device], scope, caller, parts)
   const seconds = secondsWithin(accessTokenSeconds(client, resource, settings), family.expiresAt, floorMs, clock)
   if (seconds === 0) throw refused('grant_expired', family)
   const issued = mint.accessToken({

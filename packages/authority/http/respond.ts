@@ -301,6 +301,7 @@ const REASONS: Readonly<Record<Reason, Told>> = {
   unknown_session: { description: 'There is no such session.' },
   unknown_device: { description: 'There is no such device.' },
   unknown_issuer: { description: 'There is no such issuer.' },
+  unknown_scope: { description: 'There is no such scope.' },
   unknown_revocation: { description: 'The log has no revocation with this number, or it has been forgotten.' },
   already_revoked: { description: 'The target was revoked, which is the end of it.' },
   not_suspended: { description: 'The target is not suspended.' },

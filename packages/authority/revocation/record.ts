@@ -49,6 +49,7 @@ export const AUDIT_ROLES: Readonly<Record<KnownTarget['kind'], AuditIdRole>> = {
   client: 'client',
   key: 'key',
   issuer: 'issuer',
+  scope: 'scope',
 }
 
 /** Ids of our own only: what another issuer calls its subjects may be a person's name or address, so `detail.key`, a digest, stands for it. */

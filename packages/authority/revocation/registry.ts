@@ -5,7 +5,7 @@
  */
 import type { Bus } from '@signet/bus/bus.ts'
 import { fault } from '@signet/kernel/errors.ts'
-import { type KeyKind, revocationKey } from '@signet/kernel/revocation.ts'
+import { type KeyKind, revocationKey, type Salt } from '@signet/kernel/revocation.ts'
 import { type BatchOutcome, createRevocationView, type Position, type RevocationView } from '@signet/kernel/revocation-view.ts'
 import { encodeRecords } from '@signet/kernel/snapshot.ts'
 import { type Clock, epochSeconds, type Sha256, type Timer, type Timers } from '@signet/kernel/surroundings.ts'
@@ -21,6 +21,8 @@ export interface Registry {
   readonly position: Position | undefined
   /** Cutoff of one of our own ids, epoch milliseconds; 0 when there is none. What is issued now must be issued after it. */
   cutoffMs(kind: KeyKind, id: string): number
+  /** The same of the largest of these scopes; cheap, since every token that is issued asks. */
+  scopeCutoffMs(names: readonly string[]): number
   /** How the whole issuer stands: grants made at or before its `revokedMs` have ended. */
   issuerStanding(): IssuerStanding
   /**
@@ -85,6 +87,8 @@ const PATIENCE_MS = 5000
 const FORGET_MS = 1000
 const FORGET_SHARE = 1 / 32
 const CLOCK_MS = 5000
+/** Digests of scopes remembered. */
+const MAX_SCOPE_KEYS = 1024
 /** A wall clock that moved by this against the monotonic one was set: it is measured again at once. */
 const STEP_MS = 20
 
@@ -113,6 +117,7 @@ class LiveRegistry implements Registry {
   readonly #witness: ReturnType<typeof createWitness>
   #standing: IssuerStanding = { status: 'active', cutoffMs: 0, revokedMs: 0, familiesEndedMs: 0 }
   #standingIsOld = true
+  #scopeKeys: { salt: Salt | undefined; byName: Map<string, Uint8Array> } = { salt: undefined, byName: new Map() }
   /** The largest cutoff applied, and the one that `reachMs` says: it follows once the issuer's standing is as new. */
   #appliedMs = 0
   reachMs = 0
@@ -163,6 +168,24 @@ class LiveRegistry implements Registry {
   cutoffMs(kind: KeyKind, id: string): number {
     const { salt } = this.view
     return salt === undefined ? 0 : this.view.cutoff(revocationKey(this.#parts.sha256, salt, kind, this.#parts.issuer, id))
+  }
+
+  scopeCutoffMs(names: readonly string[]): number {
+    const { salt } = this.view
+    if (salt === undefined) return 0
+    if (this.#scopeKeys.salt !== salt || this.#scopeKeys.byName.size > MAX_SCOPE_KEYS)
+      this.#scopeKeys = { salt, byName: new Map() }
+    const { byName } = this.#scopeKeys
+    let largestMs = 0
+    for (const name of names) {
+      let key = byName.get(name)
+      if (key === undefined) {
+        key = revocationKey(this.#parts.sha256, salt, 'scope', this.#parts.issuer, name)
+        byName.set(name, key)
+      }
+      largestMs = Math.max(largestMs, this.view.cutoff(key))
+    }
+    return largestMs
   }
 
   issuerStanding(): IssuerStanding {

@@ -40,6 +40,7 @@ describe('revoke', () => {
     const token = world.token<TokenId>()
     const key = world.keys.signer('token').id
     const all = { token, ...login, key }
+    const scopes = ['api:read', 'api:write']
     const targets: Target[] = [
       { kind: 'token', id: token },
       { kind: 'grant', id: login.grant },
@@ -48,11 +49,17 @@ describe('revoke', () => {
       { kind: 'subject', id: subject },
       { kind: 'client', id: client },
       { kind: 'key', id: key },
+      { kind: 'scope', id: 'api:write' },
       { kind: 'issuer', id: ISSUER },
     ]
     let seq = 0
     for (const target of targets) {
-      const only = target.kind === 'issuer' ? {} : { [target.kind]: all[target.kind as keyof typeof all] }
+      const only =
+        target.kind === 'issuer'
+          ? {}
+          : target.kind === 'scope'
+            ? { scopes }
+            : { [target.kind]: all[target.kind as keyof typeof all] }
       assert.equal(await world.isDead(only), undefined, target.kind)
       const receipt = await world.revoker.revoke(target, WHY)
       assert.equal(receipt.already, false)
@@ -148,6 +155,19 @@ describe('revoke', () => {
       world.revoker.revoke({ kind: 'token', id: world.token() }, { ...WHY, keepGrants: true }),
       refuses('grants_not_applicable'),
     )
+  })
+
+  it('of a scope ends what was issued with it and no grant, and cannot be held', async () => {
+    const { grant } = await world.addLogin(await world.addSubject())
+    const issuedAtMs = world.clock.now()
+    const { cutoffMs } = await world.revoker.revoke({ kind: 'scope', id: 'pay' }, WHY)
+    assert.equal(await world.isDead({ grant, scopes: ['see', 'pay'] }, issuedAtMs), 'scope')
+    assert.equal(await world.isDead({ grant, scopes: ['see', 'payments'] }, issuedAtMs), undefined)
+    assert.equal(await world.isDead({ grant, scopes: ['pay'] }, cutoffMs + 1), undefined)
+    assert.equal((await world.store.families.find(grant))?.family.status, 'active')
+    assert.deepEqual((await auditTypes(world.store)).at(-1)?.ids, { scope: 'pay' })
+    await assert.rejects(world.revoker.revoke({ kind: 'scope', id: 'two words' }, WHY), refuses('malformed_target'))
+    await assert.rejects(world.revoker.suspend({ kind: 'scope', id: 'pay' }, WHY), refuses('not_suspendable'))
   })
 
   it('reaches a token that was issued just past the cutoff before, within the same millisecond', async () => {

@@ -72,8 +72,8 @@ export function createRevoker(parts: RevokerParts): Revoker {
   const watch = createCommitWatch<PendingReceipt>(parts.timers, (pending) => void settle(pending).catch(() => {}))
 
   return {
-    revoke: (target, why) => act(target, actOf(why), why),
-    async within(tx, target, why, kind = actOf(why)) {
+    revoke: (target, why) => act(target, actOf(target, why), why),
+    async within(tx, target, why, kind = actOf(target, why)) {
       checkWhy(why)
       const pending = await make(tx, knowTarget(target, kind, issuer), kind, why)
       if (pending.outcome.kind === 'made') {
@@ -182,7 +182,8 @@ export function createRevoker(parts: RevokerParts): Revoker {
   }
 }
 
-const actOf = (why: Why): Act => (why.keepGrants === true ? 'renew' : 'revoke')
+/** A scope has no grants of its own: those that carry it go on without what was issued with it. */
+const actOf = (target: Target, why: Why): Act => (why.keepGrants === true || target.kind === 'scope' ? 'renew' : 'revoke')
 
 function sameRequest(answer: StoredAnswer, request: string): StoredAnswer {
   if (answer.request !== request) throw refuse('conflict', 'idempotency_key_reused')

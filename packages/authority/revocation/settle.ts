@@ -135,7 +135,8 @@ const MAX_CROSSED = 1000
 
 /**
  * A commit of another node began later than ours, so that its cutoff is as large or larger, and was acknowledged before: what was issued in
- * between lies just past that one. Only of another kind, or for the same target, can both have a hold on one token.
+ * between lies just past that one. Only of another kind, or for the same target, can both have a hold on one token; or if they are scopes, for
+ * a token may have several.
  */
 async function isOvertaken(target: KnownTarget, { span, atMs, place }: Made, { store, settings }: SettleParts): Promise<boolean> {
   // A larger one that is out of reach is of a time before the store's clock was set back.
@@ -148,7 +149,7 @@ async function isOvertaken(target: KnownTarget, { span, atMs, place }: Made, { s
       entry.seq < place.seq &&
       entry.cutoffMs >= span.cutoffMs &&
       entry.cutoffMs < reachMs &&
-      (entry.kind !== target.kind || isSame(entry)),
+      (entry.kind !== target.kind || target.kind === 'scope' || isSame(entry)),
   )
 }
 

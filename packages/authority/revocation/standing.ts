@@ -103,6 +103,7 @@ export async function findStatus(store: Store, { kind, id }: Pick<KnownTarget, '
     case 'key':
       return (await store.keys.all()).some((key) => key.id === id) ? 'revoked' : undefined
     case 'issuer':
+    case 'scope':
       return 'active'
   }
 }

@@ -36,6 +36,8 @@ export async function take(tx: Tx, taking: Taking, parts: TakeParts): Promise<Sp
     }
     case 'key':
       return takeSigningKey(tx, taking, span, parts)
+    case 'scope':
+      return span // There is nothing behind it: what is issued with it looks at the log (issueFloor in grants/grant.ts).
     case 'grant':
       if (await moveStanding(tx, { ...taking, again: false })) return span
       return mayBeRowless(target, taking.act, tx.nowMs) && (await tx.families.status(target.id as FamilyId)) === undefined

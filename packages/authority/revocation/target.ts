@@ -1,6 +1,7 @@
 /** What can be taken back, and from when until when the entry for it holds: pure judgements, before any store is asked. */
 import { idTimeMs, isUuid, isUuidV7 } from '@signet/kernel/ids.ts'
 import { KEY_KINDS, type KeyKind } from '@signet/kernel/revocation.ts'
+import { isScopeName } from '@signet/kernel/scope.ts'
 import { refuse } from './refuse.ts'
 import {
   KEY_MEMORY_SECONDS,
@@ -13,7 +14,7 @@ import {
 /** Something to take back, as a caller names it. */
 export interface Target {
   readonly kind: KeyKind
-  /** For the kind `issuer`: the issuer itself. */
+  /** For the kind `issuer`: the issuer itself. For `scope`: one name, as in the `scope` of tokens. */
   readonly id: string
   /** Another issuer, whose tokens validators also check. Absent: our own. */
   readonly issuer?: string
@@ -38,7 +39,7 @@ export type Act = 'revoke' | 'renew' | 'suspend'
 
 /** Kinds that can be suspended, and those whose grants can outlive a cutoff. */
 const SUSPENDABLE: readonly KeyKind[] = ['subject', 'client', 'session', 'device', 'grant']
-const RENEWABLE: readonly KeyKind[] = [...SUSPENDABLE, 'issuer']
+const RENEWABLE: readonly KeyKind[] = [...SUSPENDABLE, 'issuer', 'scope']
 
 const MAX_ID = 512
 const CONTROL = /[\u0000-\u001f\u007f]/
@@ -51,6 +52,7 @@ export function knowTarget(target: Target, act: Act, ownIssuer: string): KnownTa
   if (kind === 'issuer' && id !== issuer) throw refuse('invalid_request', 'malformed_target')
   if (act === 'suspend' && !(isOwn && SUSPENDABLE.includes(kind))) throw refuse('invalid_request', 'not_suspendable')
   if (act === 'renew' && isOwn && !RENEWABLE.includes(kind)) throw refuse('invalid_request', 'grants_not_applicable')
+  if (kind === 'scope' && !isScopeName(id)) throw refuse('invalid_request', 'malformed_target')
   if (isOwn && !isOwnId(kind, id)) throw refuse('not_found', `unknown_${kind}`)
   const { expiresAt } = target
   if (expiresAt !== undefined && !(Number.isSafeInteger(expiresAt) && expiresAt > 0 && expiresAt < 2 ** 40)) {
@@ -62,10 +64,10 @@ export function knowTarget(target: Target, act: Act, ownIssuer: string): KnownTa
 const isText = (text: unknown): text is string =>
   typeof text === 'string' && text.length > 0 && text.length <= MAX_ID && !CONTROL.test(text)
 
-/** Ids of clients are the operator's, those of keys the key ring's; all others are ours and have one form. */
+/** Ids of clients and scopes are the operator's, those of keys the key ring's; all others are ours and have one form. */
 function isOwnId(kind: KeyKind, id: string): boolean {
   if (kind === 'token' || kind === 'grant') return isUuidV7(id)
-  return kind === 'client' || kind === 'key' || kind === 'issuer' || isUuid(id)
+  return kind === 'client' || kind === 'key' || kind === 'issuer' || kind === 'scope' || isUuid(id)
 }
 
 /** Why and by whom something is taken back. */
@@ -76,7 +78,7 @@ export interface Why {
   readonly actor: string
   /** 1 to 128 printable characters, chosen by the actor: the same key gets the same receipt for an hour. */
   readonly idempotencyKey?: string
-  /** A claims epoch: access tokens made so far die, grants and sessions live and renew silently. */
+  /** A claims epoch: access tokens made so far die, grants and sessions live and renew silently. Of a scope it is always so. */
   readonly keepGrants?: boolean
   /** What another region did is lifted or undone in this one all the same. */
   readonly here?: boolean

@@ -97,6 +97,13 @@ it('undoes a cutoff on everything', async () => {
   assert.equal(await world.isDead({}), undefined)
 })
 
+it('undoes a cutoff on a scope', async () => {
+  const { epoch, seq } = await world.revoker.revoke({ kind: 'scope', id: 'api:read' }, WHY)
+  assert.equal(await world.isDead({ scopes: ['api:read'] }), 'scope')
+  await undo(epoch, seq)
+  assert.equal(await world.isDead({ scopes: ['api:read'] }), undefined)
+})
+
 it('makes an access token good again, which can then be revoked again', async () => {
   const token = world.token<TokenId>()
   const { epoch, seq } = await world.revoker.revoke({ kind: 'token', id: token }, WHY)

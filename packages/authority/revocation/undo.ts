@@ -2,7 +2,7 @@
  * Undoing a wrong revocation. Merging by the larger cutoff has no undo, so a new epoch takes the place of the whole log, without
  * the entries that are undone. Validators take the signed snapshot of the new epoch (docs/protocol/feed.md §6).
  *
- * Undone can be what only stands behind a cutoff: access tokens, subjects, clients, the issuer, and anything of another
+ * Undone can be what only stands behind a cutoff: access tokens, scopes, subjects, clients, the issuer, and anything of another
  * issuer. A grant, session, device or signing key that was revoked has ended for good, and a suspension is lifted by `resume`.
  */
 import type { ClientId, SubjectId, TokenId } from '@signet/kernel/ids.ts'
@@ -96,7 +96,7 @@ async function findUndoable(seqs: readonly number[], { store, issuer }: RevokerP
     const [entry] = await store.revocations.after(seq - 1, 1)
     if (entry?.seq !== seq) throw refuse('not_found', 'unknown_revocation')
     named.push(entry)
-    if (entry.issuer !== issuer || WIDE.includes(entry.kind)) continue
+    if (entry.issuer !== issuer || WIDE.includes(entry.kind) || entry.kind === 'scope') continue
     const isApiKey = entry.kind === 'token' && (await store.apiKeys.find(entry.target as TokenId)) !== undefined
     if (entry.kind !== 'token' || isApiKey) throw refuse('conflict', 'not_undoable')
   }

@@ -1,4 +1,4 @@
-/** Taking back: one token, one sign-in, one device, one person, one client, one key, everything. */
+/** Taking back: one token, one sign-in, one device, one person, one client, one key, one scope, everything. */
 import type { AdminClient } from '@signet/api/client.ts'
 import type { AdminScope, Call, Revocation } from '@signet/api/schema.ts'
 import { buildRouteMap } from '@stricli/core'
@@ -68,6 +68,18 @@ const key = command({
   async run(cli: Cli, flags: Why & { yes: boolean }, id: string) {
     await cli.confirm(`Declare key ${printable(id)} stolen? Every token it signed is refused. This cannot be undone.`, flags.yes)
     return take(cli, await cli.admin(), { kind: 'key', id }, flags, { scope: 'signet:keys' })
+  },
+})
+
+const scope = command({
+  brief: 'Every access token that carries one scope',
+  about: `Whoever holds it: clients renew silently and get what they may have by then. To keep them from getting it again, first take
+the scope from the API or the client; to end the grants behind it as well, \`signet batch plan --scope\`.`,
+  flags: { ...WHY, issuer: FOREIGN, yes: flag.yes },
+  args: arg('NAME', 'The scope, as in the scope of tokens'),
+  async run(cli: Cli, flags: Why & { issuer?: string; yes: boolean }, id: string) {
+    await cli.confirm(`Refuse every access token with the scope ${printable(id)} that was issued until now?`, flags.yes)
+    return take(cli, await cli.admin(), { kind: 'scope', id, ...given({ issuer: flags.issuer }) }, flags)
   },
 })
 
@@ -145,6 +157,7 @@ the validators and says which have.`,
     user,
     client,
     key,
+    scope,
     issuer,
     everything,
     undo,

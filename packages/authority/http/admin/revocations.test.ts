@@ -39,10 +39,10 @@ describe('revocations', () => {
   const look = (token: string) => world.admin.call('inspectToken', { body: { token } })
 
   test('end each kind of target, and the inspection names what ended it', async () => {
-    for (const kind of ['token', 'grant', 'session', 'device', 'subject'] as const) {
+    for (const kind of ['token', 'grant', 'session', 'device', 'subject', 'scope'] as const) {
       const held = await tokens()
-      const { jti, gid, sid, did, sub } = held.claims
-      const id = { token: jti, grant: gid, session: sid, device: did, subject: sub }[kind]
+      const { jti, gid, sid, did, sub, scope } = held.claims
+      const id = { token: jti, grant: gid, session: sid, device: did, subject: sub, scope: scope.split(' ')[0] }[kind]
       const receipt = await revoke({ kind, id })
       assert.deepEqual([receipt.target.kind, receipt.target.id, receipt.already], [kind, id, false])
       const found = await look(held.access)
@@ -51,7 +51,7 @@ describe('revocations', () => {
         [false, 'revoked', kind, receipt.seq],
         kind,
       )
-      assert.equal((await look(held.refresh)).alive, kind === 'token', kind)
+      assert.equal((await look(held.refresh)).alive, kind === 'token' || kind === 'scope', kind)
     }
   })
 
