@@ -16,7 +16,10 @@ export interface SimulatedDisk {
 }
 
 interface Operations {
-  open(path: string): Promise<{ write(bytes: Uint8Array): Promise<void>; sync(): Promise<void>; close(): Promise<void> }>
+  open(
+    path: string,
+    flags: string,
+  ): Promise<{ write(bytes: Uint8Array): Promise<void>; sync(): Promise<void>; close(): Promise<void> }>
   readFile(path: string): Promise<Buffer>
   rename(from: string, to: string): Promise<void>
   stat(path: string): Promise<{ mode: number }>
@@ -28,7 +31,7 @@ const STEP_MS = 0.2
 export function createDisk(): SimulatedDisk {
   const machines = new Map<string, Machine>()
   const files = new Map<string, File>()
-  const owner = (path: string) => /^\/sim\/([^/]+)\//.exec(path)?.[1]
+  const owner = (path: string) => /^\/sim\/([^/]+)(?:\/|$)/.exec(path)?.[1]
 
   function operations(machine: Machine): Operations {
     const step = () => machine.delay(STEP_MS)
@@ -39,8 +42,9 @@ export function createDisk(): SimulatedDisk {
       return file
     }
     return {
-      async open(path) {
+      async open(path, flags) {
         await step()
+        if (flags === 'r') return { write: step, sync: step, close: step } // The directory, whose names are durable at once here.
         const file: File = { bytes: new Uint8Array(0), synced: 0 }
         files.set(path, file)
         return {

@@ -38,7 +38,7 @@ export const MUTANTS: readonly Mutant[] = [
   },
   {
     name: 'grace has no end',
-    seed: 386,
+    seed: 346,
     tampering: {
       store: (store, { machine }) =>
         withFamily(store, (standing) => ({
