@@ -33,7 +33,7 @@ describe('a plan', () => {
     assert.ok(one !== undefined && other !== undefined && one.rounds > 1 && one.rounds < 20, `${one?.rounds}`)
     assert.ok(Math.abs(one.rounds - other.rounds) <= 1)
     assert.deepEqual(
-      roundsOf(1),
+      roundsOf(-1), // Over before it has begun, however fast this machine is.
       PAIRS.map(() => 1),
     )
   })

@@ -157,8 +157,15 @@ for (const [name, bus] of Object.entries(BUSES)) {
           await natsLeads()
           const healed = await takeBack()
           process.stdout.write(`# ${name} ${what}: before, ${told(before)}; afterwards, ${told(healed)}\n`)
-          for (const node of world.nodes)
-            assert.ok(((await node.metric('signet_log_delay_seconds_count{by="wake_up"}')) ?? 0) > 0)
+          const learned = (node: (typeof world.nodes)[number], by: string) =>
+            node.metric(`signet_log_delay_seconds_count{by="${by}"}`).then((count) => count ?? 0)
+          const woken = await Promise.all(world.nodes.map((node) => learned(node, 'wake_up')))
+          const own = await Promise.all(world.nodes.map((node) => learned(node, 'commit')))
+          assert.ok(Math.max(...woken) > 0, 'nobody was woken')
+          assert.ok(
+            woken.every((count, n) => count + (own[n] as number) > 0),
+            'a node was neither woken nor asked',
+          )
         } finally {
           for (const close of closing.reverse()) await close()
         }
