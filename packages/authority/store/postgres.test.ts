@@ -39,6 +39,32 @@ else {
 }
 
 function troubleTests(server: TestPostgres): void {
+  test('reading on at the end of a long log touches what is new, not the log', async () => {
+    const url = await server.freshDatabase()
+    const store = await openPostgresStore({ url, surroundings: realSurroundings() })
+    const client = new pg.Client({ connectionString: url })
+    await client.connect()
+    const [long, fresh, reads] = [20_000, 10, 20]
+    await client.query(
+      `insert into revocation_log (seq, at_ms, key, cutoff_ms, drop_after, kind, issuer, target, reason, actor)
+       select i, 1, decode(md5(i::text), 'hex'), 1, 5000000000, 0, 'https://issuer.example', 't' || i, 'test', 'system'
+       from generate_series(1, $1::int) as i`,
+      [long],
+    )
+    await client.query('update revocation_head set seq = $1', [long])
+    await client.query('analyze')
+    for (let n = 0; n < reads; n++) assert.equal((await store.revocations.after(long - fresh, 1000)).length, fresh)
+    await store.close() // Sessions tell what they did when they end.
+    const touched = async () =>
+      Number(
+        (await client.query("select idx_tup_fetch + seq_tup_read as n from pg_stat_user_tables where relname = 'revocation_log'"))
+          .rows[0].n,
+      )
+    while ((await touched()) < reads * fresh) await wait(20)
+    assert.ok((await touched()) < long, `${await touched()} rows for ${reads * fresh}`)
+    await client.end()
+  })
+
   const given = async () => {
     const url = await server.freshDatabase()
     const admin = new pg.Client({ connectionString: url, application_name: 'admin' })

@@ -17,10 +17,15 @@ import { peerLookups } from './peers.ts'
 import type { NewEntry, Place, Row, Sql, Work } from './sql.ts'
 
 const HEAD = 'select epoch, seq, floor, salt_version, salt, cutoff_ms from revocation_head where one = 1'
+/**
+ * Of the head, as one value. Joined to it, PostgreSQL would walk a log of some ten thousand entries from its beginning to have it in order,
+ * instead of going to the bound and finding it in order there.
+ */
+const ofHead = (column: string) => `(select ${column} from revocation_head h where h.one = 1)`
 // A node of the version before begins an epoch without a base, and with a floor of 0.
-const BASE = 'case when h.base <= h.floor then h.base else 0 end'
-const LOG = `revocation_head h, revocation_log l where h.one = 1 and l.seq <= h.seq`
-const ENTRY = `select l.seq, h.epoch, l.at_ms, l.key, l.cutoff_ms, l.drop_after, l.kind, l.issuer, l.target, l.reason, l.actor, l.act, l.origin
+const BASE = ofHead('case when h.base <= h.floor then h.base else 0 end')
+const LOG = `revocation_log l where l.seq <= ${ofHead('h.seq')}`
+const ENTRY = `select l.seq, ${ofHead('h.epoch')} as epoch, l.at_ms, l.key, l.cutoff_ms, l.drop_after, l.kind, l.issuer, l.target, l.reason, l.actor, l.act, l.origin
   from ${LOG}`
 const OF_KEY = `${ENTRY} and l.seq > ${BASE} and l.key = $1 order by l.seq desc limit 100`
 /** After a number and in the log. One bound, so that the engine goes straight to it. */
