@@ -55,6 +55,17 @@ function suite(postgres: TestPostgres): void {
     assert.equal((await auditTypes(one.store)).filter(({ type }) => type === 'revocation.made').length, 3)
   })
 
+  it('lifts a suspension once for a request that arrives at both nodes', async () => {
+    const subject = await one.addSubject()
+    const target = { kind: 'subject', id: subject } as const
+    for (let n = 0; n < 10; n++) {
+      await one.revoker.suspend(target, WHY)
+      await both(8, (world) => world.revoker.resume(target, { ...WHY, idempotencyKey: `lift-${n}` }))
+    }
+    assert.equal((await auditTypes(one.store)).filter(({ type }) => type === 'suspension.lifted').length, 10)
+    await assert.rejects(one.revoker.resume(target, { ...WHY, idempotencyKey: 'another' }), { reason: 'not_suspended' })
+  })
+
   it('numbers densely in commit order, and both nodes apply the same', async () => {
     const subjects = await both(100, (world) => world.addSubject())
     const receipts = await both(100, (world, n) => world.revoker.revoke({ kind: 'subject', id: subjects[n] as string }, WHY))

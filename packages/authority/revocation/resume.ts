@@ -33,7 +33,8 @@ export async function resumeTarget(target: KnownTarget, why: Why, parts: Revoker
     const status = await findStatus(store, target)
     if (status === undefined) throw refuse('not_found', `unknown_${target.kind}`)
     if (status === 'revoked') throw refuse('conflict', 'already_revoked')
-    if (status === 'active') throw refuse('conflict', 'not_suspended')
+    // The same request, sent again because its answer was late, may have been done in between: then its key is there now.
+    if (status === 'active' && (claim === undefined || look > 0)) throw refuse('conflict', 'not_suspended')
   }
   throw refuse('conflict', 'busy', 1)
 }
