@@ -253,6 +253,7 @@ describe('signing in with a browser', { skip, timeout: 120_000 }, () => {
   test('the keyboard alone is enough: from the first field to the app', async () => {
     await visit()
     await ask({ client_id: 'own' })
+    await page.locator('input:focus').waitFor() // The first field takes the focus by itself, but only once the page is drawn.
     await page.keyboard.type('ada')
     await page.keyboard.press('Tab')
     await page.keyboard.type(PASSWORD)
