@@ -70,18 +70,21 @@ export async function vouchedClient(
 ): Promise<AuthenticatedClient> {
   const { value: record, at: knownAt } = await parts.clients.find(client)
   if (record !== undefined && record.authMethod !== 'none' && !proven) throw failed()
-  if (record === undefined || record.status === 'revoked') throw failed()
-  if (record.status === 'suspended') throw refusal('access_denied', 'client_suspended' satisfies ClientReason)
-  return { record, knownAt, uses: [] }
+  return { record: active(record), knownAt, uses: [] }
 }
 
 /** The client of a request once more, as the store knows it now. It has proven itself; whether it still may ask is judged anew. */
 export async function clientAgain(client: AuthenticatedClient, clients: KnownClients): Promise<AuthenticatedClient> {
   clients.forget(client.record.id)
   const { value: record, at: knownAt } = await clients.find(client.record.id)
+  return { ...client, record: active(record), knownAt }
+}
+
+/** One that has proven itself, elsewhere or before, and may ask. */
+function active(record: ClientRecord | undefined): ClientRecord {
   if (record === undefined || record.status === 'revoked') throw failed()
   if (record.status === 'suspended') throw refusal('access_denied', 'client_suspended' satisfies ClientReason)
-  return { ...client, record, knownAt }
+  return record
 }
 
 /**
