@@ -325,6 +325,84 @@ describe('a new epoch', () => {
   })
 })
 
+describe('a wait for somebody who never answers', () => {
+  /** Whether something comes to hold while no more than so much of the validator's time passes; real time passes generously. */
+  async function holdsWithin(milliseconds: number, holds: () => boolean): Promise<boolean> {
+    for (let passed = 0; passed < milliseconds; passed += 100) {
+      surroundings.clock.advance(100)
+      for (let turns = 0; turns < 20 && !holds(); turns++) await new Promise((resolve) => setTimeout(resolve, 2))
+      if (holds()) return true
+    }
+    return false
+  }
+  /** Less than the bound on connecting: whoever gets there within it did not wait for that. */
+  const SOON_MS = 6000
+
+  test('for a stream ends when a head names another epoch', async () => {
+    issuer.faults.stream = 'no answer'
+    await begin()
+    await until(() => issuer.unanswered() === 1, 'the stream is being opened')
+    issuer.newEpoch([])
+    delete issuer.faults.stream
+    assert.ok(await holdsWithin(SOON_MS, () => validator.stats().position?.epoch === 'epoch-2'))
+  })
+
+  test('for a stream ends when heads go on saying that there is more', async () => {
+    issuer.faults.stream = 'no answer'
+    await begin()
+    await until(() => issuer.unanswered() === 1, 'the stream is being opened')
+    issuer.revoke({ kind: 'subject', id: 'user-1' })
+    delete issuer.faults.stream
+    assert.ok(await holdsWithin(SOON_MS, () => seq() === 1))
+  })
+
+  test('for a snapshot ends when heads go on being answered', async () => {
+    issuer.faults.snapshot = 'no answer'
+    const begun = begin()
+    await until(() => issuer.unanswered() === 1, 'the snapshot is asked for')
+    delete issuer.faults.snapshot
+    assert.ok(await holdsWithin(SOON_MS, () => seq() === 0))
+    await begun
+  })
+
+  test('for a snapshot that trickles has an end', async () => {
+    await begin()
+    issuer.faults.snapshot = 'trickle'
+    issuer.newEpoch([])
+    issuer.dropStreams()
+    await passUntil(() => issuer.unanswered() === 1, 'the snapshot trickles')
+    await passUntil(() => troubles.some(({ what }) => what === 'feed_snapshot'), 'it is given up', 200)
+  })
+
+  test('is worth longer each time, so that a slow answer counts too', async () => {
+    issuer.faults.stream = 'no answer'
+    await begin()
+    issuer.revoke({ kind: 'subject', id: 'user-1' })
+    const asked = (): number => issuer.asked['/feed/stream'] ?? 0
+    assert.ok(await holdsWithin(SOON_MS, () => asked() === 3))
+    assert.ok(!(await holdsWithin(3000, () => asked() > 3)), 'four seconds for the third')
+  })
+
+  test('before the next attempt ends when a head names another epoch', async () => {
+    issuer.faults.stream = 'unavailable'
+    await begin()
+    await passUntil(() => (issuer.asked['/feed/stream'] ?? 0) >= 9, 'attempts have become rare')
+    issuer.newEpoch([])
+    delete issuer.faults.stream
+    assert.ok(await holdsWithin(3000, () => validator.stats().position?.epoch === 'epoch-2'))
+  })
+
+  for (const what of ['stream', 'snapshot'] as const) {
+    test(`for a ${what} ends with the validator`, async () => {
+      issuer.faults[what] = 'no answer'
+      void begin().catch(() => {})
+      await until(() => issuer.unanswered() === 1, 'it is asked for')
+      await validator.close()
+      await until(() => issuer.unanswered() === 0, 'the connection is gone')
+    })
+  }
+})
+
 test('a validator does not keep its process alive, but whoever waits for it gets an answer', async () => {
   await begin()
   const script = `

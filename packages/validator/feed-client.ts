@@ -1,24 +1,27 @@
 /**
- * Follows an authority's revocation feed (docs/protocol/feed.md): snapshot, then stream, and all the while probes that prove how
- * fresh it is. Whatever breaks is told and tried again; until it works again the view goes on being what it was, only older.
+ * Follows an authority's revocation feed (docs/protocol/feed.md): snapshot (`feed-snapshot.ts`), then stream (`feed-stream.ts`) or NATS,
+ * and all the while probes that prove how fresh it is (`feed-probes.ts`). Whatever breaks is told and tried again; until it works again
+ * the view goes on being what it was, only older. No wait is without an end, and whoever knows better ends it early: a head that names
+ * another epoch, or heads that go on being answered while what we wait for brings nothing.
  */
 
-import { toBase64Url } from '@signet/kernel/bytes.ts'
-import { RECORD_BYTES, SNAPSHOT_MEDIA_TYPE } from '@signet/kernel/feed.ts'
+import { type HeadPayload, RECORD_BYTES } from '@signet/kernel/feed.ts'
 import type { BatchOutcome, Position, RevocationView } from '@signet/kernel/revocation-view.ts'
 import { epochSeconds, type Surroundings } from '@signet/kernel/surroundings.ts'
 import type { Discovery, FeedEndpoints } from './discovery.ts'
 import type { FeedSource, TroubleKind, ValidatorEvents } from './events.ts'
-import { FeedMessageFault, type FeedTrust, MAX_BATCH_CHARS, readBatch, readHead, readSnapshot } from './feed-messages.ts'
+import { Attempt, CONNECT_MS, FeedExchange, MissingFeedCredentials } from './feed-exchange.ts'
+import { FeedMessageFault, type FeedTrust, readBatch, readSnapshot } from './feed-messages.ts'
 import { NATS_PROBE_MS, NatsFeed } from './feed-nats.ts'
+import { FeedProbes, PROBE_MOST_MS } from './feed-probes.ts'
+import { fetchSnapshot } from './feed-snapshot.ts'
+import { readStream, type StreamEnd } from './feed-stream.ts'
 import type { FeedTap, KeptFeed } from './feed-tap.ts'
 import type { FeedToken } from './feed-token.ts'
-import type { FreshnessProof } from './freshness.ts'
-import { fetchWhole, type HttpResponse, HttpTrouble, type Transport } from './http.ts'
+import type { FreshnessProof, Moment } from './freshness.ts'
+import type { Transport } from './http.ts'
 import type { NatsFeedOptions } from './options.ts'
-import { Backoff, Pause, silenceWatch } from './pace.ts'
-import { readEvents } from './sse.ts'
-import { VERSION } from './version.ts'
+import { Backoff, Pause } from './pace.ts'
 
 export interface FeedParts {
   readonly discovery: Discovery
@@ -50,26 +53,12 @@ export interface FeedParts {
   onProgress(): void
 }
 
-/** Heartbeats come every 5 s; a stream silent for three of them is dead, however open it looks. */
-const SILENCE_MS = 15_000
-const CONNECT_MS = 10_000
-/** A stream that held so long was a good one: after it, the next attempt comes at once. */
-const STEADY_MS = 3000
-const SNAPSHOT_IDLE_MS = 15_000
 const BACKOFF_MOST_MS = 10_000
-const PROBE_MOST_MS = 5000
-const PROBE_LEAST_MS = 50
-const PROBE_TIMEOUT_MOST_MS = 10_000
-/** What was applied is reported with a probe of its own, soon: within so long of it, by chance, so that a fleet does not come as one … */
-const REPORT_WITHIN_MS = 250
-/** … but not sooner than this after the last probe, … */
-const REPORT_GAP_MS = 200
-/** … and for each probe that comes by itself, one. So many are saved up; with more revocations than that, reports come with the others. */
-const MAX_SAVED_REPORTS = 5
+/** While heads say that there is more, what brings nothing is given up after so long or half the tightest bound; doubles each time. */
+const PATIENCE_LEAST_MS = 1000
 const FORGET_MS = 1000
 /** A sixteenth of the table each second: an entry is forgotten within 16 s, and no call takes long. */
 const FORGET_SHARE = 1 / 16
-
 /** Epochs are rare; so many that were left are remembered. */
 const MAX_LEFT = 64
 
@@ -80,48 +69,55 @@ export interface FeedStats {
   readonly fallbacks: number
 }
 
-/** What ended a stream: the next one begins at the position, after the snapshot if that is needed. */
-type StreamEnd = 'ended' | 'reset' | 'gap' | 'other_epoch' | 'poisoned' | 'full' | 'silent' | 'lagging' | 'handed_over' | 'closed'
-
 export class FeedClient {
   private readonly parts: FeedParts
   private readonly abort = new AbortController()
-  private readonly probePause: Pause
-  private readonly followPause: Pause
+  private readonly exchange: FeedExchange
+  private readonly probes: FeedProbes
+  private readonly pause: Pause
   private readonly backoff: Backoff
-  private readonly probeEveryMs: number
-  private probeTimeoutMs: number
+  private readonly nats: NatsFeed | undefined
   /** Epoch named by the last answered probe: the only one whose snapshot may replace ours. */
   private presentEpoch: string | undefined
   private wantsSnapshot = false
   /** Epochs that were replaced by later ones, the latest last. */
   private readonly left = new Set<string>()
-  private areProbesFailing = false
-  /** Monotonic time at which the stream last brought us on, or began. */
-  private progressAt = 0
-  private stopStream: ((why: StreamEnd) => void) | undefined
+  /** What is waited for: a snapshot, or a stream from before it is opened. */
+  private snapshotAttempt: Attempt | undefined
+  private streamAttempt: Attempt<StreamEnd> | undefined
+  private patienceMs: number
   private stopForgetting: (() => void) | undefined
-  private probedAt = Number.NEGATIVE_INFINITY
-  private savedReports = MAX_SAVED_REPORTS
-  private stopReporting: (() => void) | undefined
-  private readonly nats: NatsFeed | undefined
   private streams = 0
   private resyncs = 0
 
   constructor(parts: FeedParts) {
     this.parts = parts
-    const { chance, timers } = parts.surroundings
-    this.probePause = new Pause(timers, this.abort.signal)
-    this.followPause = new Pause(timers, this.abort.signal)
-    this.backoff = new Backoff(chance, BACKOFF_MOST_MS)
-    const most = Math.min(parts.tap?.probeEveryMs ?? PROBE_MOST_MS, parts.nats === undefined ? PROBE_MOST_MS : NATS_PROBE_MS)
-    this.probeEveryMs = Math.max(PROBE_LEAST_MS, Math.min(most, parts.tightestMs / 4))
-    this.probeTimeoutMs = this.leastTimeoutMs
+    const { surroundings, view, freshness, validatorId, tightestMs, tap } = parts
+    const { signal } = this.abort
+    this.exchange = new FeedExchange(parts, signal)
+    this.pause = new Pause(surroundings.timers, signal)
+    this.backoff = new Backoff(surroundings.chance, BACKOFF_MOST_MS)
+    this.patienceMs = this.leastPatienceMs
+    this.probes = new FeedProbes({
+      exchange: this.exchange,
+      trust: parts.headTrust,
+      surroundings,
+      view,
+      freshness,
+      validatorId,
+      tightestMs,
+      mostMs: Math.min(tap?.probeEveryMs ?? PROBE_MOST_MS, parts.nats === undefined ? PROBE_MOST_MS : NATS_PROBE_MS),
+      signal,
+      onHead: (head, sent, feed) => this.heardHead(head, sent, feed),
+      onRecovery: () => this.retryNow(),
+      onTrouble: (cause) => this.trouble('feed_head', cause),
+      onProgress: () => parts.onProgress(),
+    })
     this.nats = parts.nats === undefined ? undefined : this.createNats(parts.nats)
   }
 
   start(): void {
-    void this.probeForEver()
+    void this.probes.run()
     void this.followForEver()
     void this.nats?.start()
     this.forgetLater()
@@ -131,7 +127,6 @@ export class FeedClient {
     this.abort.abort()
     this.nats?.close()
     this.stopForgetting?.()
-    this.stopReporting?.()
   }
 
   stats(): FeedStats {
@@ -139,95 +134,7 @@ export class FeedClient {
     return { streams, resyncs, source: nats?.leads === true ? 'nats' : 'sse', fallbacks: nats?.fallbacks ?? 0 }
   }
 
-  private get leastTimeoutMs(): number {
-    return Math.max(250, Math.min(PROBE_MOST_MS, this.parts.tightestMs / 2))
-  }
-
-  // ── Probes ─────────────────────────────────────────────────────────────────────────────────────────────────────
-
-  private async probeForEver(): Promise<void> {
-    const { clock, chance } = this.parts.surroundings
-    while (!this.abort.signal.aborted) {
-      const began = clock.monotonic()
-      this.probedAt = began
-      try {
-        await this.probe()
-        this.probeTimeoutMs = this.leastTimeoutMs
-        // The authority is back: the stream need not wait out its pause.
-        if (this.areProbesFailing) this.followPause.wake()
-        this.areProbesFailing = false
-      } catch (cause) {
-        this.areProbesFailing = true
-        // A slow authority is better than none: wait longer for the next answer, for permissions that can bear it.
-        if (cause instanceof HttpTrouble && cause.kind === 'timeout') {
-          this.probeTimeoutMs = Math.min(PROBE_TIMEOUT_MOST_MS, this.probeTimeoutMs * 2)
-        }
-        this.trouble('feed_head', cause)
-      }
-      this.parts.onProgress()
-      const jitter = 0.8 + ((chance.bytes(1)[0] as number) / 255) * 0.2
-      const spent = clock.monotonic() - began
-      await this.probePause.wait(Math.max(PROBE_LEAST_MS, this.probeEveryMs * jitter - spent))
-      if (this.stopReporting === undefined) this.savedReports = Math.min(MAX_SAVED_REPORTS, this.savedReports + 1)
-    }
-  }
-
-  /** Lets the authority know soon how far we are: somebody may wait for it. */
-  private reportSoon(): void {
-    if (this.stopReporting !== undefined || this.savedReports === 0) return
-    const { clock, chance, timers } = this.parts.surroundings
-    const byChance = ((chance.bytes(1)[0] as number) / 255) * REPORT_WITHIN_MS
-    const timer = timers.after(Math.max(byChance, this.probedAt + REPORT_GAP_MS - clock.monotonic()), () => {
-      this.stopReporting = undefined
-      this.savedReports--
-      this.probePause.wake()
-    })
-    this.stopReporting = () => timer.cancel()
-  }
-
-  private async probe(): Promise<void> {
-    const { view, freshness, surroundings } = this.parts
-    const feed = await this.endpoints()
-    const probe = toBase64Url(surroundings.chance.bytes(16))
-    const url = new URL(feed.head)
-    url.searchParams.set('probe', probe)
-    url.searchParams.set('validator', this.parts.validatorId)
-    if (view.position !== undefined) {
-      url.searchParams.set('applied', String(view.position.seq))
-      url.searchParams.set('epoch', view.position.epoch)
-      url.searchParams.set('version', VERSION)
-      const stalenessMs = freshness.stalenessMs()
-      // Behind a head that was never wholly known it is larger than any number that could be said.
-      if (Number.isSafeInteger(Math.round(stalenessMs))) url.searchParams.set('staleness', String(Math.round(stalenessMs)))
-    }
-    let sent = freshness.moment()
-    const { bytes } = await this.withToken(feed, 'application/jwt', (headers) => {
-      sent = freshness.moment()
-      return fetchWhole(
-        { transport: this.parts.transport, timers: surroundings.timers, signal: this.abort.signal },
-        { url: url.href, method: 'GET', headers },
-        { timeoutMs: this.probeTimeoutMs, maxBytes: 16 * 1024 },
-      )
-    })
-    const head = await readHead(Buffer.from(bytes).toString('latin1'), probe, this.parts.headTrust)
-    if (this.left.has(head.epoch)) throw new FeedMessageFault('left_epoch')
-    this.parts.tap?.answered({ hops: head.hops ?? 0, guardMs: feed.guardMs })
-    this.presentEpoch = head.epoch
-    freshness.answered({ sent, epoch: head.epoch, seq: head.seq, ageMs: head.age_ms }, view.position)
-    if (view.position !== undefined && view.position.epoch !== head.epoch) this.resync('other_epoch')
-    else this.suspectStream(head.epoch)
-  }
-
-  /** The authority has more, and the stream brings nothing: whatever sits between is stuck. */
-  private suspectStream(epoch: string): void {
-    const { freshness } = this.parts
-    if (freshness.lagMs(epoch) > 0) this.nats?.expectMore(() => freshness.lagMs(epoch) > 0)
-    const patienceMs = Math.max(1000, this.parts.tightestMs / 2)
-    const idleMs = this.parts.surroundings.clock.monotonic() - this.progressAt
-    if (idleMs > patienceMs && this.parts.freshness.lagMs(epoch) > patienceMs) this.stopStream?.('lagging')
-  }
-
-  // ── Snapshot and stream ────────────────────────────────────────────────────────────────────────────────────────
+  // ── Following ──────────────────────────────────────────────────────────────────────────────────────────────────
 
   private async followForEver(): Promise<void> {
     const { view } = this.parts
@@ -236,7 +143,7 @@ export class FeedClient {
       try {
         if (view.position === undefined || this.wantsSnapshot) await this.takeSnapshot()
         what = 'feed_stream'
-        const end = this.nats?.leads === true ? await this.nats.untilItFails() : await this.readStream()
+        const end = this.nats?.leads === true ? await this.nats.untilItFails() : await this.stream()
         if (end === 'reset' || end === 'other_epoch') {
           this.presentEpoch = undefined // Somebody says so; a probe of our own must.
           this.resync(end)
@@ -246,27 +153,97 @@ export class FeedClient {
       } catch (cause) {
         this.trouble(what, cause)
       }
-      await this.followPause.wait(this.backoff.nextMs())
+      await this.pause.wait(this.backoff.nextMs())
     }
   }
 
-  /** Forget where we are in the log, but not what we know, until a snapshot says more. */
-  private resync(why: StreamEnd): void {
-    if (!this.wantsSnapshot) this.resyncs++
-    this.wantsSnapshot = true
-    this.nats?.fall('resync')
-    this.stopStream?.(why)
-    this.probePause.wake()
+  private async stream(): Promise<StreamEnd> {
+    const feed = await this.exchange.endpoints()
+    const { position } = this.parts.view
+    if (position === undefined) return 'reset'
+    const attempt = new Attempt<StreamEnd>(this.parts.surroundings.clock)
+    this.streamAttempt = attempt
+    // While we waited.
+    if (this.nats?.leads === true) attempt.end('handed_over')
+    const parts = {
+      exchange: this.exchange,
+      surroundings: this.parts.surroundings,
+      onOpen: () => {
+        this.streams++
+      },
+      onSteady: () => this.backoff.reset(),
+      take: async (jws: string) => (await this.takeBatch(jws, feed.guardMs)).outcome,
+    }
+    try {
+      return await readStream(parts, feed, position, attempt)
+    } finally {
+      this.streamAttempt = undefined
+    }
   }
 
   async takeSnapshot(): Promise<void> {
-    if (this.parts.view.position !== undefined && this.presentEpoch === undefined) await this.probe()
-    const feed = await this.endpoints()
-    const response = await this.withToken(feed, SNAPSHOT_MEDIA_TYPE, (headers) => this.request(feed.snapshot, headers))
-    await this.takeFrame(await this.readFrame(response, feed.snapshot), feed.guardMs)
+    if (this.parts.view.position !== undefined && this.presentEpoch === undefined) await this.probes.probe()
+    const feed = await this.exchange.endpoints()
+    const { surroundings, maxEntries } = this.parts
+    const attempt = new Attempt(surroundings.clock)
+    this.snapshotAttempt = attempt
+    try {
+      const frame = await fetchSnapshot({ exchange: this.exchange, surroundings, maxEntries }, feed, attempt)
+      await this.takeFrame(frame, feed.guardMs)
+    } finally {
+      // A relay may take one beside us.
+      if (this.snapshotAttempt === attempt) this.snapshotAttempt = undefined
+    }
     // A node that lags may serve one of the epoch before: then what we want is still to come.
     this.wantsSnapshot = this.presentEpoch !== undefined && this.parts.view.position?.epoch !== this.presentEpoch
   }
+
+  /** Forget where we are in the log, but not what we know, until a snapshot says more. Ends a stream, and one that is not open yet. */
+  private resync(why: StreamEnd): void {
+    if (!this.wantsSnapshot) {
+      this.resyncs++
+      this.retryNow()
+    }
+    this.wantsSnapshot = true
+    this.nats?.fall('resync')
+    this.streamAttempt?.end(why)
+    this.probes.hurry()
+  }
+
+  /** There is news: the next attempt need not wait out its pause. */
+  private retryNow(): void {
+    this.backoff.reset()
+    this.pause.wake()
+  }
+
+  private heardHead(head: HeadPayload, sent: Moment, feed: FeedEndpoints): void {
+    const { view, freshness, tap } = this.parts
+    if (this.left.has(head.epoch)) throw new FeedMessageFault('left_epoch')
+    tap?.answered({ hops: head.hops ?? 0, guardMs: feed.guardMs })
+    this.presentEpoch = head.epoch
+    freshness.answered({ sent, epoch: head.epoch, seq: head.seq, ageMs: head.age_ms }, view.position)
+    if (view.position !== undefined && view.position.epoch !== head.epoch) this.resync('other_epoch')
+    const lagMs = freshness.lagMs(head.epoch)
+    if (lagMs > 0) this.nats?.expectMore(() => freshness.lagMs(head.epoch) > 0)
+    this.losePatience(lagMs)
+  }
+
+  /**
+   * The authority answers and has more, and what we wait for brings nothing: whatever sits between is stuck. Each time that leads to
+   * nothing we wait longer for the next, since it may only be slow.
+   */
+  private losePatience(lagMs: number): void {
+    const attempt = this.snapshotAttempt ?? this.streamAttempt
+    if (attempt === undefined || lagMs <= this.patienceMs || attempt.idleMs() <= this.patienceMs) return
+    this.patienceMs = Math.min(CONNECT_MS, this.patienceMs * 2)
+    attempt.end('lagging')
+  }
+
+  private get leastPatienceMs(): number {
+    return Math.max(PATIENCE_LEAST_MS, Math.min(CONNECT_MS, this.parts.tightestMs / 2))
+  }
+
+  // ── Taking in ──────────────────────────────────────────────────────────────────────────────────────────────────
 
   /** Goes through what a relay kept, as if it had come just now. */
   async restore(kept: Pick<KeptFeed, 'snapshot' | 'batches'>, guardMs: number): Promise<void> {
@@ -293,54 +270,6 @@ export class FeedClient {
     this.applied({ entries: snapshot.records.length / RECORD_BYTES, delayMs: undefined })
   }
 
-  private async readStream(): Promise<StreamEnd> {
-    const { view, surroundings } = this.parts
-    const feed = await this.endpoints()
-    const { position } = view
-    if (position === undefined) return 'reset'
-    const url = new URL(feed.stream)
-    url.searchParams.set('after', String(position.seq))
-    url.searchParams.set('epoch', position.epoch)
-    const stop = new AbortController()
-    let end: StreamEnd = 'ended'
-    const stopWith = (why: StreamEnd): void => {
-      end = why
-      stop.abort()
-    }
-    const response = await this.withToken(feed, 'text/event-stream', (headers) => this.request(url.href, headers, stop.signal))
-    if (!(response.header('content-type') ?? '').startsWith('text/event-stream')) {
-      response.discard()
-      throw new HttpTrouble('content', url.href, { why: 'not an event stream' })
-    }
-    this.streams++
-    const openedAt = surroundings.clock.monotonic()
-    this.progressAt = openedAt
-    this.stopStream = stopWith
-    if (this.nats?.leads === true) stopWith('handed_over') // While we connected.
-    const watch = silenceWatch(surroundings, () => stopWith('silent'), SILENCE_MS)
-    try {
-      await readEvents(response.body, MAX_BATCH_CHARS, {
-        onBytes: () => {
-          watch.heard()
-          if (surroundings.clock.monotonic() - openedAt > STEADY_MS) this.backoff.reset()
-        },
-        onEvent: async (event) => {
-          if (event.name === 'reset') return stopWith('reset')
-          if (event.name !== 'batch' || end !== 'ended') return
-          const { outcome } = await this.takeBatch(event.data, feed.guardMs)
-          if (outcome !== 'applied' && outcome !== 'duplicate') stopWith(outcome)
-        },
-      })
-    } catch (cause) {
-      if (!stop.signal.aborted) throw cause
-    } finally {
-      this.stopStream = undefined
-      watch.stop()
-      response.discard()
-    }
-    return end
-  }
-
   /** Whoever brought it. */
   private async takeBatch(jws: string, guardMs: number): Promise<{ outcome: BatchOutcome; end: Position }> {
     const { view, trust, surroundings, skewMs, tap } = this.parts
@@ -361,6 +290,18 @@ export class FeedClient {
     if (this.left.size > MAX_LEFT) this.left.delete(this.left.values().next().value as string)
   }
 
+  private applied(what: { entries: number; delayMs: number | undefined }): void {
+    const { view, freshness, onRevoked, onProgress } = this.parts
+    this.streamAttempt?.progressed()
+    this.patienceMs = this.leastPatienceMs
+    this.backoff.reset()
+    freshness.applied(view.position)
+    this.nats?.consider()
+    if (what.entries > 0) onRevoked({ ...what, seq: view.position?.seq ?? 0 })
+    if (what.entries > 0) this.probes.reportSoon()
+    onProgress()
+  }
+
   // ── NATS ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
   private createNats(options: NatsFeedOptions): NatsFeed {
@@ -370,101 +311,17 @@ export class FeedClient {
       issuer: trust.issuer,
       surroundings,
       view,
-      take: async (jws) => this.takeBatch(jws, (await this.endpoints()).guardMs),
+      take: async (jws) => this.takeBatch(jws, (await this.exchange.endpoints()).guardMs),
       onTrouble: (cause) => onTrouble('feed_nats', cause),
       onLead: (leads, why) => {
         if (leads) {
-          this.stopStream?.('handed_over')
+          this.streamAttempt?.end('handed_over')
           return onSource({ from: 'sse', to: 'nats' })
         }
         this.backoff.reset()
         onSource({ from: 'nats', to: 'sse', ...(why === undefined ? {} : { why }) })
       },
     })
-  }
-
-  private applied(what: { entries: number; delayMs: number | undefined }): void {
-    const { view, freshness, surroundings, onRevoked, onProgress } = this.parts
-    this.progressAt = surroundings.clock.monotonic()
-    this.backoff.reset()
-    freshness.applied(view.position)
-    this.nats?.consider()
-    if (what.entries > 0) onRevoked({ ...what, seq: view.position?.seq ?? 0 })
-    if (what.entries > 0) this.reportSoon()
-    onProgress()
-  }
-
-  // ── Exchanges ──────────────────────────────────────────────────────────────────────────────────────────────────
-
-  private async endpoints(): Promise<FeedEndpoints> {
-    const { feed } = await this.parts.discovery.metadata()
-    if (feed === undefined) throw new HttpTrouble('content', this.parts.trust.issuer, { why: 'its metadata has no signet_feed' })
-    return feed
-  }
-
-  /**
-   * An exchange with the token that the feed asks for. One that is not taken is replaced at once, since it may have died with the
-   * very revocation that we are about to hear of; metadata that led nowhere is asked for again.
-   */
-  private async withToken<T>(
-    feed: FeedEndpoints,
-    accept: string,
-    exchange: (headers: Record<string, string>) => Promise<T>,
-  ): Promise<T> {
-    const { token, discovery } = this.parts
-    if (token === undefined && !feed.open) throw new MissingFeedCredentials()
-    const attempt = async (): Promise<T> => {
-      return exchange(token === undefined ? { accept } : { accept, authorization: `Bearer ${await token.get()}` })
-    }
-    try {
-      return await attempt()
-    } catch (cause) {
-      if (!(cause instanceof HttpTrouble) || (cause.status !== 401 && cause.status !== 403)) {
-        discovery.doubt()
-        throw cause
-      }
-      token?.forget()
-      if (token === undefined || cause.status === 403) throw cause
-      return await attempt()
-    }
-  }
-
-  /** An answer with status 200 whose body is still to come. Waits for its head only so long. */
-  private async request(url: string, headers: Record<string, string>, stop?: AbortSignal): Promise<HttpResponse> {
-    const { transport, surroundings } = this.parts
-    const late = new AbortController()
-    const timer = surroundings.timers.after(CONNECT_MS, () => late.abort(new HttpTrouble('timeout', url)))
-    const signals = [late.signal, this.abort.signal, ...(stop === undefined ? [] : [stop])]
-    try {
-      const response = await transport({ url, method: 'GET', headers, signal: AbortSignal.any(signals) })
-      if (response.status === 200) return response
-      response.discard()
-      throw new HttpTrouble('status', url, { status: response.status })
-    } catch (cause) {
-      throw cause instanceof HttpTrouble
-        ? cause
-        : new HttpTrouble(late.signal.aborted ? 'timeout' : 'unreachable', url, { cause })
-    } finally {
-      timer.cancel()
-    }
-  }
-
-  private async readFrame(response: HttpResponse, url: string): Promise<Uint8Array> {
-    const most = this.parts.maxEntries * RECORD_BYTES + 16 * 1024
-    const chunks: Uint8Array[] = []
-    let length = 0
-    const watch = silenceWatch(this.parts.surroundings, () => response.discard(), SNAPSHOT_IDLE_MS)
-    try {
-      for await (const chunk of response.body) {
-        watch.heard()
-        length += chunk.length
-        if (length > most) throw new HttpTrouble('too_large', url)
-        chunks.push(chunk)
-      }
-    } finally {
-      watch.stop()
-    }
-    return Buffer.concat(chunks, length)
   }
 
   private forgetLater(): void {
@@ -480,16 +337,5 @@ export class FeedClient {
   private trouble(what: TroubleKind, cause: unknown): void {
     if (this.abort.signal.aborted) return
     this.parts.onTrouble(cause instanceof MissingFeedCredentials ? 'feed_credentials' : what, cause)
-  }
-}
-
-/** The feed wants to know who asks, and nobody said. */
-export class MissingFeedCredentials extends Error {
-  constructor() {
-    super(
-      "The issuer's revocation feed is not open to everyone: pass feedCredentials of a client that has the scope signet:feed, " +
-        'or open the feed at the authority (policy setting feedOpen).',
-    )
-    this.name = 'MissingFeedCredentials'
   }
 }

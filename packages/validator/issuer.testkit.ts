@@ -70,7 +70,10 @@ export interface TestIssuer {
     frozenStream?: boolean
     /** The next batch is not sent on streams that are open. */
     skipNextBatch?: boolean
-    snapshot?: 'wrong digest' | 'short' | Uint8Array
+    /** `trickle`: a byte now and then, and never the whole. */
+    snapshot?: 'wrong digest' | 'short' | 'no answer' | 'trickle' | Uint8Array
+    /** Streams are not opened. */
+    stream?: 'no answer' | 'unavailable'
     jwks?: unknown
     /** Its keys are of another epoch than its log. */
     keysEpoch?: string
@@ -81,6 +84,8 @@ export interface TestIssuer {
   /** The `applied` of the last probe. */
   lastApplied: string | null
   openStreams(): number
+  /** Requests that it has taken and does not answer. */
+  unanswered(): number
   jwks: TestKey[]
   cacheControl: string
   feedOpen: boolean
@@ -101,6 +106,7 @@ export interface TestIssuer {
 
 export async function startIssuer(options: { path?: string; port?: number } = {}): Promise<TestIssuer> {
   const streams = new Set<ServerResponse>()
+  const unanswered = new Set<ServerResponse>()
   const server: Server = createServer((request, response) => {
     void answer(request, response)
   })
@@ -124,6 +130,7 @@ export async function startIssuer(options: { path?: string; port?: number } = {}
     asked: {},
     lastApplied: null,
     openStreams: () => streams.size,
+    unanswered: () => unanswered.size,
     jwks: [tokenKey],
     cacheControl: 'max-age=300',
     feedOpen: true,
@@ -222,11 +229,29 @@ export async function startIssuer(options: { path?: string; port?: number } = {}
     if (path.startsWith('/feed/') && !isKnown) return void response.writeHead(401).end()
     if (path === '/feed/head') return head(url, response)
     if (path === '/feed/snapshot') {
+      if (self.faults.snapshot === 'no answer') return leave(response)
+      if (self.faults.snapshot === 'trickle') return trickle(response)
       const frame = self.faults.snapshot instanceof Uint8Array ? self.faults.snapshot : self.snapshot()
       return void response.writeHead(200, { 'content-type': 'application/vnd.signet.snapshot' }).end(frame)
     }
-    if (path === '/feed/stream') return stream(url, response)
+    if (path === '/feed/stream') {
+      if (self.faults.stream === 'no answer') return leave(response)
+      if (self.faults.stream === 'unavailable') return void response.writeHead(503).end()
+      return stream(url, response)
+    }
     response.writeHead(404).end()
+  }
+
+  function leave(response: ServerResponse): void {
+    unanswered.add(response)
+    response.on('close', () => unanswered.delete(response))
+  }
+
+  function trickle(response: ServerResponse): void {
+    leave(response)
+    response.writeHead(200, { 'content-type': 'application/vnd.signet.snapshot' })
+    const timer = setInterval(() => response.write(new Uint8Array(1)), 2)
+    response.on('close', () => clearInterval(timer))
   }
 
   function metadata(): object {
