@@ -38,7 +38,7 @@ export const MUTANTS: readonly Mutant[] = [
   },
   {
     name: 'grace has no end',
-    seed: 346,
+    seed: 383,
     tampering: {
       store: (store, { machine }) =>
         withFamily(store, (standing) => ({

@@ -18,7 +18,8 @@ well, looked up at each request.
 **Errors** are \`{"error", "error_description", "reason", "action", "details"}\`; \`reason\` is stable. 503 carries \`Retry-After\`.
 **Idempotency.** Where a request takes an \`Idempotency-Key\` (1 to 128 printable characters of the caller's choice), whoever has had no answer asks again with the same key: it is
 done once, and the answer is that of the first time, for an hour, whatever has happened since. The key belongs to who sent it; with another request it is refused as
-\`idempotency_key_reused\`. Our client and the command line send one of their own for all tries of a call.
+\`idempotency_key_reused\`. Our client and the command line send one of their own for all tries of a call. Every
+\`DELETE\` can be asked for again: with the key where it takes one (without it, or by somebody else, what is gone already is 404), and as it is where it does not.
 **Listings** take \`limit\` (at most 500) and \`after\`; a \`next\` in the answer goes on.
 **Secrets** (client secrets, API keys, links) are in the answer that made them and never again.
 **Everything that changes** is in the [audit record](audit-events.md), in the same transaction.

@@ -45,6 +45,7 @@ export const clientEndpoints = {
     scope: 'signet:admin',
     brief: 'Remove a client; all its tokens are revoked.',
     params: clients.clientPath,
+    idempotencyKey: true,
   },
   rotateClientSecret: {
     method: 'POST',
@@ -89,5 +90,6 @@ export const clientEndpoints = {
     scope: 'signet:admin',
     brief: 'Remove a resource: no new tokens for it.',
     params: clients.resourcePath,
+    idempotencyKey: true,
   },
 } as const satisfies Record<string, Endpoint>

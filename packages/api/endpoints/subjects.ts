@@ -44,6 +44,7 @@ export const subjectEndpoints = {
     scope: 'signet:admin',
     brief: 'Delete a person; everything they hold is revoked.',
     params: subjects.subjectPath,
+    idempotencyKey: true,
   },
   setPassword: {
     method: 'PUT',
@@ -85,6 +86,7 @@ export const subjectEndpoints = {
     scope: 'signet:admin',
     brief: 'Remove a passkey; sessions and grants end.',
     params: subjects.passkeyPath,
+    idempotencyKey: true,
   },
   listSessions: {
     method: 'GET',

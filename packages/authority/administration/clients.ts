@@ -13,8 +13,9 @@ import type { Revoker } from '../revocation/revoke.ts'
 import type { ClientRecord } from '../store/ports/clients.ts'
 import type { ResourceRecord } from '../store/ports/resources.ts'
 import type { Store, Tx } from '../store/store.ts'
-import type { Administrator } from './actor.ts'
+import type { Administrator, Asker } from './actor.ts'
 import { judgeClient } from './client-rules.ts'
+import { once } from './once.ts'
 import { invalid, refuse } from './reasons.ts'
 
 export interface ClientParts {
@@ -96,11 +97,16 @@ export async function changeClient(
 }
 
 /** Ends everything it holds, then forgets it. */
-export async function removeClient(id: ClientId, actor: Administrator, parts: ClientParts): Promise<void> {
-  const { store, revoker, clock, chance } = parts
-  await findClient(id, parts)
+export async function removeClient(id: ClientId, asker: Asker, parts: ClientParts): Promise<void> {
+  const { store, revoker, clock, chance, sha256 } = parts
+  const { actor } = asker
+  const removal = once(['client.delete', id], asker, sha256)
+  // Before anything is revoked: another client may have the id by now.
+  if (await store.transact((tx) => removal.wasDone(tx))) return
   await revokeApiKeys(id, actor, parts)
   await store.transact(async (tx) => {
+    if (await removal.wasDoneElseClaim(tx)) return
+    if ((await tx.clients.find(id)) === undefined) throw refuse('not_found', 'unknown_client')
     await revoker.within(tx, { kind: 'client', id }, { reason: 'client_deleted', actor })
     if (!(await tx.clients.delete(id))) throw refuse('not_found', 'unknown_client')
     tx.audit(audited(clock, chance, 'client.deleted', actor, { client: id }))

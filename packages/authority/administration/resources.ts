@@ -1,11 +1,12 @@
 /** Looking after resources: the APIs that tokens are for. The authority itself is one that nobody can change. */
-import { type Chance, type Clock, epochSeconds } from '@signet/kernel/surroundings.ts'
+import { type Chance, type Clock, epochSeconds, type Sha256 } from '@signet/kernel/surroundings.ts'
 import { audited } from '../audit/events.ts'
 import { OWN_SCOPES } from '../grants/target.ts'
 import type { PolicySettings } from '../policy/settings.ts'
 import type { ResourceRecord } from '../store/ports/resources.ts'
 import type { Store } from '../store/store.ts'
-import type { Administrator } from './actor.ts'
+import type { Administrator, Asker } from './actor.ts'
+import { once } from './once.ts'
 import { invalid, refuse } from './reasons.ts'
 
 export interface ResourceParts {
@@ -14,6 +15,7 @@ export interface ResourceParts {
   readonly issuer: string
   readonly clock: Clock
   readonly chance: Chance
+  readonly sha256: Sha256
 }
 export type { ResourceRecord }
 
@@ -62,11 +64,14 @@ export async function putResource(
 /** No new tokens for it; those that are out live out their time. */
 export async function removeResource(
   uri: string,
-  actor: Administrator,
-  { store, issuer, clock, chance }: ResourceParts,
+  asker: Asker,
+  { store, issuer, clock, chance, sha256 }: ResourceParts,
 ): Promise<void> {
   if (uri === issuer) throw refuse('conflict', 'own_resource')
+  const { actor } = asker
+  const removal = once(['resource.delete', uri], asker, sha256)
   await store.transact(async (tx) => {
+    if (await removal.wasDoneElseClaim(tx)) return
     if (!(await tx.resources.delete(uri))) throw refuse('not_found', 'unknown_id')
     tx.audit(audited(clock, chance, 'resource.deleted', actor, { resource: uri }))
   })

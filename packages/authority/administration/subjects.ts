@@ -10,7 +10,8 @@ import { createSetupLink, type SetupLink } from '../signin/setup.ts'
 import { normalizeUsername } from '../signin/username.ts'
 import type { SubjectRecord } from '../store/ports/subjects.ts'
 import type { Store } from '../store/store.ts'
-import type { Administrator } from './actor.ts'
+import type { Administrator, Asker } from './actor.ts'
+import { once } from './once.ts'
 import { invalid, refuse } from './reasons.ts'
 
 export interface SubjectParts {
@@ -96,10 +97,13 @@ export async function changeSubject(
 
 export async function removeSubject(
   id: SubjectId,
-  actor: Administrator,
-  { store, revoker, clock, chance }: SubjectParts,
+  asker: Asker,
+  { store, revoker, clock, chance, sha256 }: SubjectParts,
 ): Promise<void> {
+  const { actor } = asker
+  const deletion = once(['subject.delete', id], asker, sha256)
   await store.transact(async (tx) => {
+    if (await deletion.wasDoneElseClaim(tx)) return
     if ((await tx.subjects.find(id)) === undefined) throw refuse('not_found', 'unknown_subject')
     await revoker.within(tx, { kind: 'subject', id }, { reason: 'subject_deleted', actor })
     if (!(await tx.subjects.delete(id))) throw refuse('not_found', 'unknown_subject')
@@ -150,10 +154,13 @@ export async function recover(id: SubjectId, actor: Administrator, parts: Subjec
 export async function removePasskey(
   subject: SubjectId,
   passkey: string,
-  actor: Administrator,
-  { store, revoker, clock, chance }: SubjectParts,
+  asker: Asker,
+  { store, revoker, clock, chance, sha256 }: SubjectParts,
 ): Promise<void> {
+  const { actor } = asker
+  const removal = once(['passkey.remove', subject, passkey], asker, sha256)
   await store.transact(async (tx) => {
+    if (await removal.wasDoneElseClaim(tx)) return
     if (!(await tx.subjects.deletePasskey(subject, passkey))) throw refuse('not_found', 'unknown_passkey')
     tx.audit(audited(clock, chance, 'passkey.removed', actor, { subject, credential: passkey }, { by: 'administrator' }))
     await revoker.within(tx, { kind: 'subject', id: subject }, { reason: 'credential_changed', actor })

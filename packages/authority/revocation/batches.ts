@@ -55,7 +55,7 @@ export function createBatches(parts: BatchParts): Batches {
 
     async start(id, { acceptGrants, idempotencyKey }, actor) {
       checkWhy({ reason: 'start', actor, ...(idempotencyKey === undefined ? {} : { idempotencyKey }) })
-      const claim = idempotencyKey === undefined ? undefined : claimOfActor(parts.sha256, { reason: '', actor, idempotencyKey })
+      const claim = idempotencyKey === undefined ? undefined : claimOfActor(parts.sha256, { actor, idempotencyKey })
       if ((await store.batches.running(MAX_RUNNING)).length === MAX_RUNNING) throw refuse('conflict', 'too_many_batches', 10)
       const answer = JSON.stringify({ request: `batch/start/${id}` })
       const wasAsked = async (tx: Tx) => {

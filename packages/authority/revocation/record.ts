@@ -68,7 +68,7 @@ export function auditAct(
 }
 
 /** An idempotency key belongs to the actor who chose it. */
-export const claimOfActor = (sha256: Sha256, why: Why): Uint8Array =>
+export const claimOfActor = (sha256: Sha256, why: Pick<Why, 'actor' | 'idempotencyKey'>): Uint8Array =>
   digest(sha256, 'signet/revocation/request', why.actor, why.idempotencyKey ?? '')
 
 /**

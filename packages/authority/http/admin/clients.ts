@@ -41,8 +41,8 @@ export function clientHandlers(parts: ClientParts): Some<ClientNames | ResourceN
     },
     updateClient: async ({ params, body }, { actor }) =>
       showClient(await changeClient(params.id as ClientId, given({ name: body.name, ...readSettings(body) }), actor, parts)),
-    async deleteClient({ params }, { actor }) {
-      await removeClient(params.id as ClientId, actor, parts)
+    async deleteClient({ params }, caller) {
+      await removeClient(params.id as ClientId, caller, parts)
       return undefined
     },
     async rotateClientSecret({ params, body }, { actor }) {
@@ -63,8 +63,8 @@ export function clientHandlers(parts: ClientParts): Some<ClientNames | ResourceN
       const own = given({ accessTokenSeconds: body.access_token_seconds })
       return showResource(await putResource({ uri, name, scopes, dpopRequired, tokenFormat, ...own }, actor, parts))
     },
-    async deleteResource({ params }, { actor }) {
-      await removeResource(params.uri, actor, parts)
+    async deleteResource({ params }, caller) {
+      await removeResource(params.uri, caller, parts)
       return undefined
     },
   }

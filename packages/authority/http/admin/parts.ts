@@ -1,6 +1,6 @@
 /** What the admin API is made of. Each group of routes names the part of it that it uses. */
 import type { AdminScope, Answer, EndpointName, Endpoints, PlainName, Request, StreamName } from '@signet/api/schema.ts'
-import type { Administrator } from '../../administration/actor.ts'
+import type { Asker } from '../../administration/actor.ts'
 import type { ApiKeyParts } from '../../administration/api-keys.ts'
 import type { BackupParts } from '../../administration/backups.ts'
 import type { ClientParts } from '../../administration/clients.ts'
@@ -33,11 +33,9 @@ export interface AdminParts extends ClientParts, ResourceParts, SubjectParts, Ap
 }
 
 /** Who asks, for the audit record. */
-export interface AdminCaller {
-  readonly actor: Administrator
+export interface AdminCaller extends Asker {
   /** Whether the token opens more than this endpoint asks for. */
   may(scope: AdminScope): boolean
-  readonly idempotencyKey: string | undefined
 }
 
 export type PlainHandler<N extends EndpointName> = (request: Request<N>, caller: AdminCaller) => Promise<Answer<N>>

@@ -50,8 +50,8 @@ export function subjectHandlers(parts: SubjectParts): Some<Names> {
     async updateSubject({ params, body }, { actor }) {
       return show(await changeSubject(params.id as SubjectId, given(body), actor, parts))
     },
-    async deleteSubject({ params }, { actor }) {
-      await removeSubject(params.id as SubjectId, actor, parts)
+    async deleteSubject({ params }, caller) {
+      await removeSubject(params.id as SubjectId, caller, parts)
       return undefined
     },
     async setPassword({ params, body }, { actor }) {
@@ -62,8 +62,8 @@ export function subjectHandlers(parts: SubjectParts): Some<Names> {
       return showLink(await invite({ claims, roles, ...given({ username }) }, actor, parts))
     },
     recoverSubject: async ({ params }, { actor }) => showLink(await recover(params.id as SubjectId, actor, parts)),
-    async deletePasskey({ params }, { actor }) {
-      await removePasskey(params.id as SubjectId, params.passkey, actor, parts)
+    async deletePasskey({ params }, caller) {
+      await removePasskey(params.id as SubjectId, params.passkey, caller, parts)
       return undefined
     },
   }
