@@ -27,12 +27,14 @@ export interface SignInWorld {
 export const APP_BYE = 'https://app.example/bye'
 
 export async function openSignInWorld(
-  options: { seed?: number } & Pick<TestAuthorityOptions, 'settings'> = {},
+  options: { seed?: number } & Pick<TestAuthorityOptions, 'settings' | 'store'> = {},
 ): Promise<SignInWorld> {
   const clock = manualClock()
   const chance = seededChance(options.seed ?? 1)
   const surroundings = { clock, chance, timers: manualTimers(clock) }
-  const authority = await startTestAuthority({ surroundings, issuer: 'http://localhost:4800', settings: options.settings ?? {} })
+  const { settings = {}, store: given } = options
+  const own = given === undefined ? {} : { store: given }
+  const authority = await startTestAuthority({ surroundings, issuer: 'http://localhost:4800', settings, ...own })
   const { store } = authority
   const passwords = createPasswords(chance)
   await authority.addResource({

@@ -63,6 +63,12 @@ export function queryOf(request: FastifyRequest): Form {
   return form
 }
 
+/** Refuses a path with a control character in one of its parameters. */
+export function checkPath(request: FastifyRequest): void {
+  for (const value of Object.values(request.params as Record<string, string>))
+    if (CONTROL.test(value)) throw refusal('invalid_request', 'control_character')
+}
+
 /** Reads the text; the name of the problem when it is not a form that we take. */
 export function parseForm(text: string): Form | FormProblem {
   if (OUTSIDE_VISIBLE_ASCII.test(text)) return 'malformed_form'
@@ -94,7 +100,7 @@ export function parseForm(text: string): Form | FormProblem {
 
 // Whatever is not visible ASCII must be escaped on the wire (RFC 6749 appendix B).
 const OUTSIDE_VISIBLE_ASCII = /[^\x21-\x7e]/
-// No OAuth parameter may hold one (RFC 6749 appendix A); in logs and headers they do harm.
+// No OAuth parameter may hold one (RFC 6749 appendix A); in logs and headers they do harm, and PostgreSQL takes no NUL.
 const CONTROL = /[\x00-\x1f\x7f-\x9f]/
 
 /** One name or value; undefined when an escape is broken or is not UTF-8. */

@@ -10,7 +10,7 @@ import type { Chance } from '@signet/kernel/surroundings.ts'
 import { type FastifyInstance, type FastifyReply, type FastifyRequest, fastify } from 'fastify'
 import type { Log } from '../telemetry/log.ts'
 import type { Telemetry } from '../telemetry/metrics.ts'
-import { MAX_BODY_BYTES } from './form.ts'
+import { checkPath, MAX_BODY_BYTES } from './form.ts'
 import { type Answer, answerTo, methodNotAllowed, noSuchEndpoint } from './respond.ts'
 import { type RouteParts, routes } from './routes.ts'
 import { sendPage } from './signin/page.ts'
@@ -58,6 +58,7 @@ export function createHttpServer(parts: HttpParts): FastifyInstance {
   app.addHook('onRequest', (request, reply, done) => {
     reply.headers(always)
     reply.header('x-request-id', request.id)
+    checkPath(request)
     done()
   })
   app.addHook('onResponse', (request, reply, done) => {
