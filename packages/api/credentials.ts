@@ -49,7 +49,7 @@ export async function clientAssertion(from: Credentials, nowMs: number): Promise
   const algorithm = algorithmOf(jwk)
   const key = await crypto.subtle.importKey('jwk', withoutHints(jwk), algorithm.import, false, ['sign'])
   const nowAt = Math.floor(nowMs / 1000)
-  const header = { alg: algorithm.name, typ: 'JWT', ...(jwk.kid === undefined ? {} : { kid: jwk.kid }) }
+  const header = { alg: algorithm.name, typ: 'client-authentication+jwt', ...(jwk.kid === undefined ? {} : { kid: jwk.kid }) }
   const payload = {
     iss: from.client_id,
     sub: from.client_id,

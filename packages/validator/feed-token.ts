@@ -103,7 +103,7 @@ export function clientAssertion(
   const { clientId, privateJwk } = credentials
   const alg = assertionAlgorithm(privateJwk)
   const now = Math.floor(surroundings.clock.now() / 1000)
-  const header = { alg, typ: 'JWT', ...(typeof privateJwk.kid === 'string' ? { kid: privateJwk.kid } : {}) }
+  const header = { alg, typ: 'client-authentication+jwt', ...(typeof privateJwk.kid === 'string' ? { kid: privateJwk.kid } : {}) }
   const jti = toBase64Url(surroundings.chance.bytes(16))
   const payload = { iss: clientId, sub: clientId, aud: audience, jti, iat: now, exp: now + 60 }
   const encode = (value: object): string => Buffer.from(JSON.stringify(value)).toString('base64url')

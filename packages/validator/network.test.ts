@@ -144,7 +144,7 @@ test('a client assertion is one that jose takes (RFC 7523)', async () => {
       issuer: 'reader',
       subject: 'reader',
     })
-    assert.deepEqual(protectedHeader, { alg, typ: 'JWT', kid: 'client-key' })
+    assert.deepEqual(protectedHeader, { alg, typ: 'client-authentication+jwt', kid: 'client-key' })
     assert.equal((payload.exp ?? 0) - (payload.iat ?? 0), 60)
     assert.ok(payload.jti)
   }

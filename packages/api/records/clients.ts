@@ -48,7 +48,10 @@ const settable = {
     .max(32)
     .refine(allDifferent, 'names one resource twice')
     .describe('Resources on whose behalf it may introspect'),
-  jwks: z.array(publicJwk).max(8).describe('Public keys for private_key_jwt'),
+  jwks: z
+    .array(publicJwk)
+    .max(8)
+    .describe('Public keys for private_key_jwt, whose assertions are for the issuer (`aud`), as a string'),
   dpop_bound: z.boolean().describe('Every token of it must be bound to a DPoP key'),
   first_party: z.boolean().describe('An application of your own: no consent page'),
   access_token_seconds: lifetime.optional(),

@@ -81,10 +81,15 @@ const by = (assertion: string, clientId?: string): ClientCredentials => ({
 })
 
 let count = 0
-function assertion(changes: JWTPayload & { alg?: string; kid?: string; key?: KeyObject } = {}, client = 'jwt'): Promise<string> {
-  const { alg = 'ES256', kid, key = ec.privateKey, ...claims } = changes
+function assertion(
+  changes: JWTPayload & { alg?: string; kid?: string; typ?: string; key?: KeyObject } = {},
+  client = 'jwt',
+): Promise<string> {
+  const { alg = 'ES256', kid, typ, key = ec.privateKey, ...claims } = changes
   const payload = { iss: client, sub: client, aud: ISSUER, exp: nowAt() + 60, iat: nowAt(), jti: `jti ${++count}`, ...claims }
-  return new SignJWT(payload).setProtectedHeader(kid === undefined ? { alg } : { alg, kid }).sign(key)
+  return new SignJWT(payload)
+    .setProtectedHeader({ alg, ...(kid === undefined ? {} : { kid }), ...(typ === undefined ? {} : { typ }) })
+    .sign(key)
 }
 
 async function refusedFor(credentials: ClientCredentials): Promise<string> {
@@ -163,9 +168,8 @@ describe('a client with a secret', () => {
 })
 
 describe('a client with a key (private_key_jwt)', () => {
-  it('is let in by an assertion for the issuer or the token endpoint, by any of its keys', async () => {
+  it('is let in by an assertion for the issuer, by any of its keys', async () => {
     assert.equal((await authenticateClient(by(await assertion()), parts)).record.id, 'jwt')
-    assert.equal((await authenticateClient(by(await assertion({ aud: `${ISSUER}/token` }), 'jwt'), parts)).record.id, 'jwt')
     assert.equal((await authenticateClient(by(await assertion({ kid: 'ec' })), parts)).record.id, 'jwt')
     assert.equal((await authenticateClient(by(await assertion({ alg: 'EdDSA', key: ed.privateKey })), parts)).record.id, 'jwt')
   })
@@ -206,12 +210,23 @@ describe('a client with a key (private_key_jwt)', () => {
     }
   })
 
+  it('may say that it is an assertion, and must not say that it is something else', async () => {
+    for (const typ of ['JWT', 'client-authentication+jwt', 'application/client-authentication+jwt'])
+      assert.equal((await authenticateClient(by(await assertion({ typ })), parts)).record.id, 'jwt')
+    for (const typ of ['dpop+jwt', 'at+jwt', 'oauth-authz-req+jwt', ''])
+      assert.equal(await refusedFor(by(await assertion({ typ }))), FAILED)
+  })
+
   it('must say whom it is for, only us, and must not live long', async () => {
     const invalid = 'invalid_client assertion_invalid'
     assert.equal(await refusedFor(by(await assertion({ aud: 'https://elsewhere.example' }))), invalid)
     assert.equal(await refusedFor(by(await assertion({ aud: [ISSUER, 'https://elsewhere.example'] }))), invalid)
     assert.equal(await refusedFor(by(await assertion({ aud: [ISSUER] }))), invalid)
     assert.equal(await refusedFor(by(await assertion({ aud: `${ISSUER}/` }))), invalid)
+    // A malicious server names our token endpoint as its own, and passes on what was made for it.
+    assert.equal(await refusedFor(by(await assertion({ aud: `${ISSUER}/token` }))), invalid)
+    assert.equal(await refusedFor(by(await assertion({ aud: [] }))), invalid)
+    assert.equal(await refusedFor(by(await assertion({ aud: undefined } as never))), invalid)
     assert.equal(await refusedFor(by(await assertion({ exp: nowAt() + 331 }))), invalid)
     assert.equal(await refusedFor(by(await assertion({ exp: undefined } as never))), invalid)
     assert.equal(await refusedFor(by(await assertion({ jti: undefined } as never))), invalid)

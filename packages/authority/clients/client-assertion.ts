@@ -72,8 +72,9 @@ function judgeClaims(payload: JWTPayload, client: ClientRecord, parts: ClientPar
   const { issuer, clock, settings, sha256 } = parts
   const { iss, sub, aud, exp, jti } = payload
   const latest = Math.floor(clock.now() / 1000) + MAX_LIFE_SECONDS + settings.leewaySeconds
-  // One audience, and that is us: an assertion made for several could be passed on by one of the others.
-  if (iss !== client.id || sub !== client.id || (aud !== issuer && aud !== `${issuer}/token`)) throw bad('assertion_invalid')
+  // draft-ietf-oauth-rfc7523bis §4: our issuer identifier alone, as a string. One made for several could be passed on by one of the others; one
+  // made for a token endpoint is had by whoever gets a client to believe that ours is his, for what a client believes of endpoints he may say.
+  if (iss !== client.id || sub !== client.id || aud !== issuer) throw bad('assertion_invalid')
   if (exp === undefined || exp > latest || typeof jti !== 'string' || jti === '' || jti.length > MAX_JTI)
     throw bad('assertion_invalid')
   const key = sha256(`signet/assertion\u0000${client.id}\u0000${jti}`)
@@ -98,13 +99,17 @@ function fittingKeys(header: AssertionHeader, client: ClientRecord): readonly JW
 function readHeader(text: string): AssertionHeader | undefined {
   if (text.length > MAX_ASSERTION) return undefined
   try {
-    const { alg, kid } = decodeProtectedHeader(text)
+    const { alg, kid, typ } = decodeProtectedHeader(text)
     const known = ASSERTION_ALGORITHMS.find((name) => name === alg)
-    return known === undefined ? undefined : { alg: known, kid }
+    return known === undefined || !isAssertionType(typ) ? undefined : { alg: known, kid }
   } catch {
     return undefined
   }
 }
+
+/** RFC 8725 §3.11: what a client signs for another purpose, a request or a proof, is no assertion. Many give no type of their own yet. */
+const isAssertionType = (typ: string | undefined): boolean =>
+  typ === undefined || ['jwt', 'client-authentication+jwt'].includes(typ.toLowerCase().replace(/^application\//, ''))
 
 function readPayload(text: string): JWTPayload | undefined {
   if (text.length > MAX_ASSERTION) return undefined
