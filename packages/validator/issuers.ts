@@ -99,7 +99,7 @@ export abstract class Issuers {
     keys: KeySet,
     uri: () => Promise<string>,
     onChange: () => void,
-    how: Pick<JwksParts, 'cooldownMs' | 'read'> = {},
+    how: Pick<JwksParts, 'seekEveryMs' | 'read'> = {},
   ): Jwks {
     return new Jwks({
       keys,

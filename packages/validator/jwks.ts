@@ -22,8 +22,11 @@ export interface JwksParts {
   readonly signal: AbortSignal
   onChange(): void
   onTrouble(cause: unknown): void
-  /** Between two fetches for a key that is not known; a second unless given. */
-  readonly cooldownMs?: number
+  /**
+   * Where strangers cannot name keys: milliseconds between two fetches for one that is not known, however often in vain. A node of the issuer
+   * that has yet to read its keys may have answered, and until the key is there nothing signed with it counts.
+   */
+  readonly seekEveryMs?: number
 }
 
 const BOUNDS: Bounds = { timeoutMs: 5000, maxBytes: 256 * 1024 }
@@ -56,7 +59,7 @@ export class Jwks {
   }
 
   private get firstCooldownMs(): number {
-    return this.parts.cooldownMs ?? COOLDOWN_MS
+    return this.parts.seekEveryMs ?? COOLDOWN_MS
   }
 
   /** Fetches now, and from then on by itself. Resolves after the attempt, which may have failed. */
@@ -99,6 +102,7 @@ export class Jwks {
       return 'found'
     }
     if (!fetched) return 'unsure'
+    if (this.parts.seekEveryMs !== undefined) return 'absent'
     this.absent.set(name, clock.monotonic())
     this.cooldownMs = Math.min(COOLDOWN_MOST_MS, this.cooldownMs * 2)
     return 'absent'

@@ -45,7 +45,7 @@ export function createKnowledge(parts: KnowledgeParts): Knowledge {
 }
 
 /** Between two fetches of the feed's keys for one that is not known (docs/protocol/feed.md §3). */
-const FEED_KEYS_COOLDOWN_MS = 10_000
+const FEED_KEYS_SEEK_MS = 10_000
 const SAVE_LEAST_MS = 10_000
 /** A large registry is written less often: so many entries a second. */
 const SAVED_PER_SECOND = 30_000
@@ -81,14 +81,14 @@ class NetworkKnowledge extends Issuers implements Knowledge {
     const { authorityKeys, relayKeys } = settings.feed
     if (authorityKeys === undefined) {
       this.own = this.addSet(settings.issuer, SIGNET_ALGORITHMS, uris.token)
-      this.feedJwks = this.jwksOf(feedKeys, uris.feed, () => {}, { cooldownMs: FEED_KEYS_COOLDOWN_MS })
+      this.feedJwks = this.jwksOf(feedKeys, uris.feed, () => {}, { seekEveryMs: FEED_KEYS_SEEK_MS })
     } else {
       feedKeys.replace(authorityKeys)
       const onKeys = (jws: string): void => options.feedTap?.took({ kind: 'keys', jws })
       this.signedKeys = createSignedKeys({ issuer: settings.issuer, feedKeys, clock: surroundings.clock, onKeys })
       const read = (purpose: 'token' | 'feed') => (bytes: Uint8Array) => (this.signedKeys as SignedKeys).read(purpose, bytes)
       this.own = this.addSet(settings.issuer, SIGNET_ALGORITHMS, uris.signed, read('token'))
-      const how = { cooldownMs: FEED_KEYS_COOLDOWN_MS, read: read('feed') }
+      const how = { seekEveryMs: FEED_KEYS_SEEK_MS, read: read('feed') }
       this.feedJwks = this.jwksOf(feedKeys, uris.signed, () => {}, how)
     }
     this.addSignet(this.own)
@@ -99,7 +99,7 @@ class NetworkKnowledge extends Issuers implements Knowledge {
     }
     const headKeys = new KeySet(SIGNET_ALGORITHMS, { version: 0 })
     if (typeof relayKeys === 'string') {
-      const how = { cooldownMs: FEED_KEYS_COOLDOWN_MS }
+      const how = { seekEveryMs: FEED_KEYS_SEEK_MS }
       this.relayJwks = this.jwksOf(
         headKeys,
         () => Promise.resolve(relayKeys),
