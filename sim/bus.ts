@@ -9,12 +9,17 @@ export interface SimulatedBus {
   of(machine: Machine): Bus
   /** Share of wake-ups that get lost, and that come twice. */
   weather: { loss: number; twice: number }
+  /** The weather while nothing is wrong with it. */
+  readonly calm: { loss: number; twice: number }
 }
 
-export function createSimulatedBus(network: Network, dice: Dice): SimulatedBus {
+/** Where it is not `present`, nodes find everything by their polls alone. */
+export function createSimulatedBus(network: Network, dice: Dice, present: boolean): SimulatedBus {
+  const calm = { loss: present ? 0 : 1, twice: 0 }
   const ends = new Map<Bus, { machine: Machine; life: number; local: LocalWakes }>()
   const self: SimulatedBus = {
-    weather: { loss: 0, twice: 0 },
+    weather: calm,
+    calm,
     of(machine) {
       const local = createLocalWakes(machine.surroundings.timers)
       const bus: Bus = {

@@ -127,7 +127,7 @@ export const FAULTS: readonly Fault[] = [
       world.bus.weather = { loss: dice.pick([0.5, 1]), twice: 0 }
       world.history.tell('the bus loses wake-ups')
       await world.apps.delay(dice.between(1000, 20_000))
-      world.bus.weather = { loss: 0, twice: 0 }
+      world.bus.weather = world.bus.calm
     },
   },
   {
@@ -135,7 +135,7 @@ export const FAULTS: readonly Fault[] = [
     async strike(world, dice) {
       world.bus.weather = { loss: 0.1, twice: 0.5 }
       await world.apps.delay(dice.between(1000, 20_000))
-      world.bus.weather = { loss: 0, twice: 0 }
+      world.bus.weather = world.bus.calm
     },
   },
   {

@@ -38,7 +38,7 @@ export const MUTANTS: readonly Mutant[] = [
   },
   {
     name: 'grace has no end',
-    seed: 383,
+    seed: 178,
     tampering: {
       store: (store, { machine }) =>
         withFamily(store, (standing) => ({
@@ -68,7 +68,7 @@ export const MUTANTS: readonly Mutant[] = [
   },
   {
     name: 'the head is answered from memory',
-    seed: 1,
+    seed: 2,
     tampering: {
       hub: (hub, { registry, keys }) =>
         overlay(hub, {
@@ -82,7 +82,7 @@ export const MUTANTS: readonly Mutant[] = [
   },
   {
     name: 'cutoffs have no guard',
-    seed: 6,
+    seed: 2,
     tampering: {
       revokerStore(store, { settings }) {
         const guardMs = guardMilliseconds(settings)
@@ -93,19 +93,24 @@ export const MUTANTS: readonly Mutant[] = [
   },
   {
     name: 'entries are forgotten by the policy of today',
-    seed: 34,
+    seed: 27,
     tampering: {
       revokerStore: (store) => withTx(store, (tx) => overlay(tx, { meta: overlay(tx.meta, { get: async () => undefined }) })),
     },
   },
   {
     name: 'a node mints whatever its clock and its knowledge',
-    seed: 34,
+    seed: 41,
     tampering: { registry: (registry) => overlay(registry, { assertMayMint: () => {} }) },
   },
   {
+    name: 'a node issues past a revocation that it has not read',
+    seed: 46,
+    tampering: { registry: (registry) => overlay(registry, { reachMs: Number.POSITIVE_INFINITY }) },
+  },
+  {
     name: 'new tokens are not lifted past cutoffs',
-    seed: 3,
+    seed: 1,
     tampering: { mint: (mint) => ({ ...mint, accessToken: (request) => mint.accessToken({ ...request, floorMs: 0 }) }) },
   },
   {
@@ -127,7 +132,7 @@ export const MUTANTS: readonly Mutant[] = [
   },
   {
     name: 'gaps are passed over',
-    seed: 10,
+    seed: 39,
     tampering: {
       install: () =>
         replaced(

@@ -175,9 +175,10 @@ export async function startNode(parts: NodeParts) {
         return abreast(await callerOf(asker), (caller) => authorizationCode(request, caller, grantParts), { registry, clients })
       }),
 
-    refresh: (token: string, asker: Asker, madeMs: number) =>
+    /** `login` is what the token comes from, whoever asks with it now. */
+    refresh: (token: string, asker: Asker, login: { readonly madeMs: number; readonly jkt: string | undefined }) =>
       issuing(
-        madeMs,
+        login.madeMs,
         async () => {
           const beganMs = time.nowMs
           const asked = { refreshToken: token, scope: undefined, resources: [] }
@@ -187,7 +188,7 @@ export async function startNode(parts: NodeParts) {
           const presented = parseRefreshToken(token)
           if (presented === undefined) return answer
           const { family, generation } = presented
-          const graceMs = 1000 * (asker.jkt !== undefined ? settings.graceSecondsWithProof : settings.graceSeconds)
+          const graceMs = 1000 * (login.jkt !== undefined ? settings.graceSecondsWithProof : settings.graceSeconds)
           history.refreshed(token, answer.refresh?.token ?? '', family)
           history.answered(family, generation, beganMs, graceMs)
           return answer

@@ -3,13 +3,13 @@
 import type { Target } from '@signet/authority/revocation/target.ts'
 import { signJwt } from '@signet/authority/tokens/jwt.ts'
 import { Refusal } from '@signet/kernel/errors.ts'
-import { newId, type TokenId } from '@signet/kernel/ids.ts'
+import { type ClientId, newId, type TokenId } from '@signet/kernel/ids.ts'
 import type { KeyKind } from '@signet/kernel/revocation.ts'
 import type { Dice } from './dice.ts'
 import type { Act, RevocationFact } from './history.ts'
-import { API, ISSUER } from './node.ts'
+import { API, ISSUER, type SimulatedNode } from './node.ts'
 import { ask } from './people.ts'
-import type { World } from './world.ts'
+import type { NodePlace, World } from './world.ts'
 
 const TRIES = 12
 
@@ -49,9 +49,7 @@ async function act(world: World, dice: Dice, count: number): Promise<void> {
     await apps.delay(dice.between(500, 6000))
     if (fact.ackMs !== undefined) await resume(world, dice, target, fact, key)
   } else if (what < 18) {
-    await take(world, dice, { kind: 'client', id: dice.pick(world.clients) }, dice.pick(['revoke', 'renew'] as const), key)
-    // At once, when some nodes may not have heard of the first: what this lets begin anew must not outlive that.
-    for (const id of world.subjects) await take(world, dice, { kind: 'subject', id }, 'renew', `${key}-${id}`)
+    await endThenRenew(world, dice, key)
   } else if (what < 19) await retry(world, dice, (node) => node.service(world.service))
   else if (token) {
     history.tell(`${token.name} is reported leaked`)
@@ -67,12 +65,37 @@ async function act(world: World, dice: Dice, count: number): Promise<void> {
   }
 }
 
+/**
+ * The end of a client or of everything and, on its heels, a claims epoch of somebody whose app refreshes at once: maybe at a node that has
+ * not heard of the first yet, and must not issue past it for the sake of the second.
+ */
+async function endThenRenew(world: World, dice: Dice, key: string): Promise<void> {
+  const waiting = world.logins.filter((login) => login.hurry !== undefined)
+  const login = waiting.length === 0 ? undefined : dice.pick(waiting)
+  const client = login?.client ?? dice.pick(world.clients)
+  const end: Target = dice.happens(0.5) ? { kind: 'issuer', id: ISSUER } : { kind: 'client', id: client }
+  if (end.kind === 'client') await knock(world, dice, client)
+  const place = world.pickNode(dice)
+  await take(world, dice, end, dice.happens(0.8) ? 'revoke' : 'renew', key, place)
+  if (login === undefined) return
+  await take(world, dice, { kind: 'subject', id: login.subject }, 'renew', `${key}-epoch`, place)
+  for (const one of world.logins) if (one.subject === login.subject) one.hurry?.()
+}
+
+/** A client that is much in use: every node has just had to do with it, and remembers it for a moment. */
+async function knock(world: World, dice: Dice, client: ClientId): Promise<void> {
+  const asker = { client, seen: new Uint8Array(8) }
+  const nothing = (node: SimulatedNode) => node.refresh('of no worth', asker, { madeMs: 0, jkt: undefined })
+  await Promise.all(world.nodes.map((place) => ask(world, dice, nothing, place).catch(() => {})))
+}
+
 async function take(
   world: World,
   dice: Dice,
   target: { kind: KeyKind; id: string },
   kind: Act,
   key: string,
+  place?: NodePlace,
 ): Promise<RevocationFact> {
   const { history } = world
   const name = `${kind} of ${target.kind} ${target.id.slice(-6)}`
@@ -84,7 +107,7 @@ async function take(
     idempotencyKey: key,
     ...(kind === 'renew' ? { keepGrants: true } : {}),
   }
-  const receipt = await retry(world, dice, (node) => node.revoke(target, why, fact))
+  const receipt = await retry(world, dice, (node) => node.revoke(target, why, fact), place)
   if (receipt !== undefined) fact.heardMs = world.time.nowMs
   history.tell(receipt === undefined ? `${name}: nobody knows whether it was done` : `${name}: acknowledged as ${receipt.seq}`)
   return fact
@@ -100,11 +123,16 @@ async function resume(world: World, dice: Dice, target: Target, fact: Revocation
   history.tell(`${fact.name}: lifted`)
 }
 
-/** Undefined when it was refused or never answered. */
-export async function retry<T>(world: World, dice: Dice, request: Parameters<typeof ask<T>>[2]): Promise<T | undefined> {
+/** Undefined when it was refused or never answered. `place` is the node that is asked first. */
+export async function retry<T>(
+  world: World,
+  dice: Dice,
+  request: Parameters<typeof ask<T>>[2],
+  place?: NodePlace,
+): Promise<T | undefined> {
   for (let tries = 0; tries < TRIES; tries++) {
     try {
-      return await ask(world, dice, request)
+      return await ask(world, dice, request, tries === 0 ? place : undefined)
     } catch (cause) {
       if (cause instanceof Refusal) return undefined
       await world.apps.delay(dice.between(50, 1200))

@@ -8,11 +8,13 @@ import { parseRefreshToken } from '@signet/authority/tokens/refresh-token.ts'
 import { Fault, Refusal } from '@signet/kernel/errors.ts'
 import type { ClientId, SubjectId } from '@signet/kernel/ids.ts'
 import type { Dice } from './dice.ts'
-import type { Asker, SimulatedNode } from './node.ts'
+import { type Asker, ISSUER, type SimulatedNode } from './node.ts'
 import type { World } from './world.ts'
 
-/** Between two refreshes of one family: longer than any request of the one before can still be under way. */
-const REST_MS = [13_000, 36_000] as const
+/** Between two refreshes of one family, at least: longer than any request of the one before can still be under way. */
+const REST_MS = 13_000
+/** And so much more, unless something makes the app hurry. */
+const IDLE_MS = 23_000
 const PATIENCE_MS = 4000
 /** No attempt begins in this last part of the grace, milliseconds: what is sent then may come too late. */
 const GRACE_RESERVE_MS = 8500
@@ -33,14 +35,21 @@ export interface Login {
   /** Somebody else uses its tokens, or its owner used one twice: it may end. */
   tainted: boolean
   over: boolean
+  /** Lets its app find its access token refused, so that it refreshes at once; undefined while it has just done so. */
+  hurry: (() => void) | undefined
 }
 
 /** The other side did not answer, or was not there. */
 export class NoAnswer extends Error {}
 
-/** One request to some node. What is neither a refusal nor a fault of the node's is a bug. */
-export async function ask<T>(world: World, dice: Dice, request: (node: SimulatedNode) => Promise<T>): Promise<T> {
-  const { machine, node } = world.pickNode(dice)
+/** One request to some node, or to this one. What is neither a refusal nor a fault of the node's is a bug. */
+export async function ask<T>(
+  world: World,
+  dice: Dice,
+  request: (node: SimulatedNode) => Promise<T>,
+  place = world.pickNode(dice),
+): Promise<T> {
+  const { machine, node } = place
   const serve = async () => {
     if (node === undefined || !machine.isUp) throw new NoAnswer('refused')
     try {
@@ -79,7 +88,19 @@ async function signIn(subject: SubjectId, name: string, world: World, dice: Dice
     const tokens = await exchange()
     const refresh = tokens.refresh?.token ?? ''
     const family = parseRefreshToken(refresh)?.family ?? ''
-    const login: Login = { name, subject, client, jkt, family, refresh, beganMs, tainted: false, over: false, ...made }
+    const login: Login = {
+      name,
+      subject,
+      client,
+      jkt,
+      family,
+      refresh,
+      beganMs,
+      tainted: false,
+      over: false,
+      hurry: undefined,
+      ...made,
+    }
     world.logins.push(login)
     history.tell(
       `${name} signed in (subject ${subject.slice(-6)}, family ${family.slice(-6)}${jkt === undefined ? '' : ', bound to a key'})`,
@@ -102,7 +123,11 @@ async function keep(login: Login, world: World, dice: Dice): Promise<void> {
   const { apps, history } = world
   if (dice.happens(world.theftShare)) void rob(login, world, dice.named('thief'))
   while (!login.over && !world.isEnding) {
-    await apps.delay(dice.between(...REST_MS))
+    await apps.delay(REST_MS)
+    const hurried = Promise.withResolvers<void>()
+    login.hurry = hurried.resolve
+    await Promise.race([apps.delay(dice.between(0, IDLE_MS)), hurried.promise])
+    login.hurry = undefined
     if (world.isEnding) return
     const tabs = dice.happens(0.25) ? 2 : 1
     const endings = await Promise.all(Array.from({ length: tabs }, () => refreshUntilKnown(login, login.refresh, world, dice)))
@@ -124,7 +149,7 @@ async function refreshUntilKnown(login: Login, presented: string, world: World, 
   const asker: Asker = { client: login.client, jkt: login.jkt, seen: OWNER }
   for (let attempt = 0; attempt === 0 || time.nowMs < deadlineMs; attempt++) {
     try {
-      return await ask(world, dice, (node) => node.refresh(presented, asker, login.madeMs))
+      return await ask(world, dice, (node) => node.refresh(presented, asker, login))
     } catch (cause) {
       if (cause instanceof Refusal && cause.code === 'invalid_grant') {
         if (!login.tainted && !isEnded(login, world))
@@ -144,7 +169,7 @@ async function refreshUntilKnown(login: Login, presented: string, world: World, 
 /** Whether anybody asked for something that ends it, and had not heard that it was done before it began: until then he asks again. */
 function isEnded(login: Pick<Login, 'subject' | 'client' | 'beganMs'> & Partial<Login>, world: World): boolean {
   if (world.restoredMs.some((atMs) => atMs >= login.beganMs)) return true
-  const ids = [login.subject, login.client, login.session, login.device, login.family]
+  const ids = [ISSUER, login.subject, login.client, login.session, login.device, login.family]
   return world.history.revocations.some(
     // A node may have known the client as it was up to the mint staleness ago, so one that came just before counts as well.
     (fact) =>
@@ -168,7 +193,7 @@ async function rob(login: Login, world: World, dice: Dice): Promise<void> {
   for (let times = dice.whole(1, 4); times > 0 && !world.isEnding; times--) {
     try {
       const asker: Asker = { client, jkt: dice.happens(0.5) ? thumbprint(dice) : undefined, seen: STRANGER }
-      const tokens = await ask(world, dice, (node) => node.refresh(stolen, asker, login.madeMs))
+      const tokens = await ask(world, dice, (node) => node.refresh(stolen, asker, login))
       if (!isAble) history.violate('a refresh token is worth nothing to another', `the thief of ${login.name} got tokens`)
       stolen = tokens.refresh?.token ?? stolen
     } catch {

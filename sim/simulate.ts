@@ -120,7 +120,7 @@ function calmDown(world: World): void {
   world.network.weather = CALM
   world.store.away = false
   world.store.commitMs = 0
-  world.bus.weather = { loss: 0, twice: 0 }
+  world.bus.weather = world.bus.calm
   for (const { machine, start } of world.nodes) {
     machine.resume(false)
     machine.setOffset(0)

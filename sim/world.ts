@@ -82,7 +82,6 @@ export async function createWorld(parts: WorldParts): Promise<World> {
   const settings = chooseSettings(dice.named('settings'))
   history.mintStalenessMs = settings.mintStalenessMilliseconds
   const network = createNetwork(time, dice.named('network'), CALM)
-  const bus = createSimulatedBus(network, dice.named('bus'))
   const machine = (name: string) => createMachine(name, time, dice.named(`machine ${name}`))
   const apps = machine('apps')
   const until = async <T>(promise: Promise<T>): Promise<T> => {
@@ -99,6 +98,7 @@ export async function createWorld(parts: WorldParts): Promise<World> {
   const { subjects, clients, service } = await until(populate(store, dice.named('people')))
   const masterKey = dice.named('master').chance.bytes(32)
   const shape = dice.named('shape')
+  const bus = createSimulatedBus(network, dice.named('bus'), shape.happens(0.75))
 
   const places: NodePlace[] = Array.from({ length: shape.whole(1, 3) }, (_, index) => place(machine(`node-${index + 1}`)))
   for (const { machine: one } of places) one.setOffset(shape.between(-0.9, 0.9) * settings.clockOffsetMilliseconds)
