@@ -25,6 +25,7 @@ export interface ClusterOptions extends Surroundings {
   /** Environment of the first node, of the store's server: for libraries to be preloaded. */
   readonly nodeEnv?: Readonly<Record<string, string>>
   readonly databaseEnv?: Readonly<Record<string, string>>
+  readonly databaseSettings?: Readonly<Record<string, string>>
   /** What operators say of their standbys (docs/operating.md, Failover); `lossless` unless given. */
   readonly failover?: 'may-lose' | 'lossless'
   /** The network of the last node. */
@@ -100,8 +101,12 @@ export async function startCluster(options: ClusterOptions): Promise<Cluster> {
   try {
     const state = join(options.storeDirectory ?? directory, 'state')
     await mkdir(state, { mode: 0o700, recursive: true })
-    const { databaseEnv: env, storeDirectory: within } = options
-    const databaseOptions = { ...(env !== undefined && { env }), ...(within !== undefined && { within }) }
+    const { databaseEnv: env, databaseSettings: settings, storeDirectory: within } = options
+    const databaseOptions = {
+      ...(env !== undefined && { env }),
+      ...(settings !== undefined && { settings }),
+      ...(within !== undefined && { within }),
+    }
     const database = engine === 'postgres' ? await startDatabase(databaseOptions) : undefined
     closers.push(() => database?.close())
     const started = engine === 'postgres' ? await startNats() : { skip: 'one node needs no bus' }

@@ -1,6 +1,6 @@
 /** PostgreSQL for a cluster: a primary with a synchronous standby, and what is done to them. */
 import type { FamilyOptions } from '@signet/testkit/postgres-family.ts'
-import { type PostgresServer, startPostgresServer } from '@signet/testkit/postgres-server.ts'
+import { type PostgresServer, type ServerOptions, startPostgresServer } from '@signet/testkit/postgres-server.ts'
 import type { Link } from './link.ts'
 
 export interface Database {
@@ -18,7 +18,7 @@ export interface Database {
   close(): Promise<void>
 }
 
-export async function startDatabase(options: FamilyOptions): Promise<Database> {
+export async function startDatabase(options: FamilyOptions & Pick<ServerOptions, 'settings'>): Promise<Database> {
   let primary = await startPostgresServer({ listen: 'tcp', ...options })
   let standby: PostgresServer | undefined
   let standbys = 0

@@ -8,6 +8,11 @@ import { BOTH, type Fault, type Preparation, type Prepared } from './fault.ts'
 // ── Full ──
 
 const FULL_BYTES = { sqlite: 24, postgres: 320 } // MiB.
+/**
+ * PostgreSQL keeps its log for standbys and until the next checkpoint; as it is usually set that alone would fill this disk within ten
+ * rounds, so that there would be no room to recover in when the ballast is gone.
+ */
+const SPARING = { wal_keep_size: '0', min_wal_size: '32MB', max_wal_size: '64MB' }
 const storeIn = (directory: string) => join(directory, 'store')
 
 /** A file system of its own, in memory, that is small. */
@@ -20,7 +25,7 @@ async function smallDisk({ directory, engine, janitor }: Preparation): Promise<P
   if (mounted.status !== 0) throw new Error(`no file system could be mounted: ${mounted.stderr}`)
   const forget = janitor.add('mount', path)
   return {
-    options: { storeDirectory: path },
+    options: { storeDirectory: path, databaseSettings: SPARING },
     async close() {
       spawnSync('umount', ['-l', path])
       forget()
@@ -70,14 +75,21 @@ async function standAlone({ database }: Cluster): Promise<void> {
   await database?.standby?.stop()
 }
 
-/** PostgreSQL ends itself when it can't write or sync its log; whoever runs it starts it again. */
+const TRIES = 10
+/** What a server takes at most to go through its log by itself. */
+const RECOVERY_MS = 30_000
+
+/** PostgreSQL ends itself when it can't write or sync its log; whoever runs it starts it again, unless it does so itself. */
 async function revive(database: Cluster['database']): Promise<void> {
-  for (let tries = 0; database !== undefined && tries < 10; tries++) {
-    const isUp = await database.primary.query('select 1').then(
-      () => true,
-      () => false,
+  const until = performance.now() + RECOVERY_MS
+  for (let tries = 0; database !== undefined && tries < TRIES; ) {
+    const trouble = await database.primary.query('select 1').then(
+      () => undefined,
+      (error: { code?: string }) => error.code ?? 'none',
     )
-    if (isUp) return
+    if (trouble === undefined) return
+    const isRecovering = trouble === '57P03' // cannot_connect_now
+    if (!isRecovering || performance.now() > until) tries++
     await new Promise((resolve) => setTimeout(resolve, 100))
   }
   await database?.primary.stop('immediate')

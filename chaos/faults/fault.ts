@@ -27,7 +27,9 @@ export interface Preparation {
   readonly janitor: ClusterOptions['janitor']
 }
 export interface Prepared {
-  readonly options: Partial<Pick<ClusterOptions, 'nodeEnv' | 'databaseEnv' | 'storeDirectory' | 'failover' | 'apart'>>
+  readonly options: Partial<
+    Pick<ClusterOptions, 'nodeEnv' | 'databaseEnv' | 'databaseSettings' | 'storeDirectory' | 'failover' | 'apart'>
+  >
   close?(): Promise<void> | void
 }
 

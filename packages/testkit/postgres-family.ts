@@ -57,7 +57,10 @@ export function openFamily({ within = tmpdir(), env }: FamilyOptions): Family {
       })
       let said = ''
       server.stderr?.on('data', (text: Buffer) => {
-        said = (said + text.toString()).slice(-2000)
+        // Each of those who come too early is told so, and between all of them nobody would find why it ended.
+        said = (said + text.toString())
+          .replace(/^.*(?:FATAL: +the database system is |DETAIL: +Consistent recovery).*\n/gm, '')
+          .slice(-2000)
       })
       server.unref()
       ;(server.stderr as unknown as { unref?(): void } | null)?.unref?.()
