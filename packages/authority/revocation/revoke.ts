@@ -97,7 +97,7 @@ export function createRevoker(parts: RevokerParts): Revoker {
       const target = knowTarget(asked, kind, issuer)
       const { salt } = await store.revocations.head()
       const answer: StoredAnswer = { request: '', made: { cutoffMs: sinceMs + guardMsOf(settings), atMs: sinceMs } }
-      const outcome = { kind: 'repeated', answer, unconfirmed: true } as const
+      const outcome = { kind: 'repeated', answer } as const
       await settleOrLook({ target, act: kind, why, key: keyOf(sha256, salt, target), outcome })
     },
     async undo(request, why) {

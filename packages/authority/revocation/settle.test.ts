@@ -6,7 +6,7 @@ import type { Store } from '../store/store.ts'
 import { openRegistry } from './registry.ts'
 import { createRevoker } from './revoke.ts'
 import { guardMsOf, slackMsOf } from './rules.ts'
-import { openWorld, WHY, type World } from './world.testkit.ts'
+import { asAnotherNode, openWorld, WHY, type World } from './world.testkit.ts'
 
 /** A store whose commits take as long as `delays` says, one after the other, and then no time. */
 function slowStore(delays: number[], advance: (milliseconds: number) => void) {
@@ -102,6 +102,33 @@ it('checks what another could not acknowledge any more, once', async () => {
   again.close()
   await world.close()
 })
+
+// His commit was under way for a while, and meanwhile others issued what lies past its cutoff.
+for (const asked of ['a node that saw it come late', 'a node that began after it came'] as const)
+  it(`checks what another could not acknowledge, by ${asked}, however long ago that was`, async () => {
+    const world = await slowWorld(4000)
+    const early = await openWorldBeside({ ...world, store: asAnotherNode(world.store) })
+    const subject = await world.addSubject()
+    const target = { kind: 'subject', id: subject } as const
+    const why = { ...WHY, idempotencyKey: 'no-answer' }
+    await world.store.transact((tx) => world.revoker.within(tx, target, why))
+    world.revoker.close() // Nobody settles it.
+    world.advance(4000)
+    const issuedMs = world.clock.now()
+    const { grant } = await world.addLogin(subject)
+    await early.registry.lookNow()
+    world.advance(120_000)
+    const late = await openWorldBeside(world)
+    const { revoker } = asked === 'a node that saw it come late' ? early : late
+    assert.equal(await world.isDead({ subject }, issuedMs), undefined)
+    assert.equal((await revoker.revoke(target, why)).already, true)
+    assert.equal(await world.isDead({ subject }, issuedMs), 'subject')
+    const { revokedMs = 0 } = (await world.store.subjects.find(subject)) ?? {}
+    assert.ok(revokedMs >= ((await world.store.families.find(grant))?.family.createdAtMs ?? Number.POSITIVE_INFINITY))
+    early.close()
+    late.close()
+    await world.close()
+  })
 
 it('takes what this node saw arrive in time for checked, however long ago', async () => {
   const world = await slowWorld()

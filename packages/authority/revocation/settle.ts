@@ -45,8 +45,6 @@ export interface PendingReceipt {
 interface Repeated {
   readonly kind: 'repeated'
   readonly answer: StoredAnswer
-  /** Nobody has acknowledged it: its age does not say that its maker lived to look whether it was in time. */
-  readonly unconfirmed?: true
 }
 
 interface Made {
@@ -87,8 +85,6 @@ export type SettleParts = RevokerParts & {
 
 /** A commit that is late so often in a row is a store in trouble. */
 const MAX_RAISES = 3
-/** An entry from before this node's start counts as checked when it is older than this. */
-const SETTLED_AFTER_MS = 60_000
 
 /** `look_again`: the state was neither moved by us nor is it such that we could not; somebody else is moving it. */
 export async function settleReceipt(pending: PendingReceipt, parts: SettleParts): Promise<RevocationReceipt | 'look_again'> {
@@ -98,7 +94,7 @@ export async function settleReceipt(pending: PendingReceipt, parts: SettleParts)
       return confirm(pending, pending.outcome, parts)
     case 'repeated': {
       const { made } = pending.outcome.answer
-      return made === undefined ? explain(pending, parts) : recall(pending, made, pending.outcome.unconfirmed, parts)
+      return made === undefined ? explain(pending, parts) : recall(pending, made, parts)
     }
     case 'unmoved':
       return explain(pending, parts)
@@ -180,7 +176,6 @@ async function raise(pending: PendingReceipt, before: Span, parts: SettleParts):
 async function recall(
   pending: PendingReceipt,
   made: { readonly cutoffMs: number; readonly atMs: number },
-  unconfirmed: true | undefined,
   parts: SettleParts,
 ): Promise<RevocationReceipt> {
   const { target, why } = pending
@@ -188,8 +183,7 @@ async function recall(
   // Oldest first: a later one of the same words is this one raised, or another that came after.
   const same = entries.filter((e) => e.cutoffMs >= made.cutoffMs && e.reason === why.reason && e.actor === why.actor).reverse()
   const nowMs = await parts.store.now()
-  const isEnough = unconfirmed ? wasInTime : isChecked
-  const checked = same.find((entry) => isEnough(entry, nowMs, parts))
+  const checked = same.find((entry) => wasInTime(entry, nowMs, parts))
   if (checked !== undefined) return receiptOf(checked)
   const latest = same.at(-1)
   return latest === undefined ? bygone(made.cutoffMs, made.atMs, parts) : again(pending, latest, parts)
@@ -204,7 +198,7 @@ async function explain(pending: PendingReceipt, parts: SettleParts): Promise<Rev
   if (ruling !== 'already') throw ruling
   const [latest] = await entriesOf(target, parts)
   if (latest === undefined) return bygone(nowMs, nowMs, parts)
-  return isChecked(latest, nowMs, parts) ? receiptOf(latest) : again(pending, latest, parts)
+  return wasInTime(latest, nowMs, parts) ? receiptOf(latest) : again(pending, latest, parts)
 }
 
 /** Purely: what a target that did not move means for the act. `status` is undefined when there is no such row. */
@@ -230,12 +224,11 @@ async function entriesOf(target: KnownTarget, { store, sha256 }: SettleParts): P
 }
 
 /**
- * Whether an entry's commit was in time. Whoever made it has looked; if he could not answer any more, we know by having seen
- * the entry come in time ourselves, or by looking now, when it is new.
+ * Whether an entry's commit was in time: we have seen it come in time ourselves, or it still is. However old it is, that its maker lived to look
+ * is not known: he may have died, or have been cut off with his commit still under way, which then went through a minute later while others
+ * issued what its cutoff does not reach. So what we have not seen is raised once more, also what was acknowledged before we started: better that
+ * somebody signs in once again than that a thief's session outlives an acknowledgment.
  */
-const isChecked = (entry: LogEntry, nowMs: number, parts: SettleParts): boolean =>
-  wasInTime(entry, nowMs, parts) || nowMs - entry.atMs > SETTLED_AFTER_MS
-
 const wasInTime = (entry: LogEntry, nowMs: number, parts: SettleParts): boolean =>
   isInTime(nowMs, entry.cutoffMs, parts) || parts.registry.sawInTime(entry.epoch, entry.seq)
 
