@@ -7,7 +7,7 @@ import { GENESIS } from '@signet/kernel/audit-entry.ts'
 import { Fault, fault } from '@signet/kernel/errors.ts'
 import type { Timers } from '@signet/kernel/surroundings.ts'
 import { flushOutboxes } from './flush.ts'
-import { isCollision, isTaken, type Line, postgresFault, type Session } from './postgres-line.ts'
+import { AGAIN_MS, isCollision, isSilence, isTaken, type Line, postgresFault, type Session } from './postgres-line.ts'
 import { TIMELINE_NOW } from './postgres-timeline.ts'
 import { PostgresWork, SharedTransaction } from './postgres-work.ts'
 import { gaveUp, type Job, type Queue, watch } from './queue.ts'
@@ -53,6 +53,7 @@ export class Committer {
   /** Runs the jobs to one commit. Everybody is answered, or back in the queue, when it resolves. */
   async run(line: Line, jobs: readonly Job[]): Promise<void> {
     const turn = this.#newTurn()
+    const began = performance.now()
     try {
       const { session, nowMs } = await begin(line)
       const shared = new SharedTransaction((text, values) => session.query(text, values), nowMs, this.#timers, turn.take)
@@ -65,7 +66,11 @@ export class Committer {
     } catch (error) {
       await line.drop()
       if (isCollision(error)) for (const job of jobs.toReversed()) this.#queue.putBack(job, error)
-      else this.#fail(jobs, error)
+      else {
+        this.#fail(jobs, error)
+        // Who waits for a turn at a server that hangs would wait as long again.
+        if (isSilence(error) && performance.now() - began > AGAIN_MS) this.#fail(this.#queue.takeAll(), error)
+      }
     } finally {
       turn.release()
     }
@@ -183,6 +188,7 @@ function refusedLink(error: unknown): 'overtaken' {
 
 /** Begins a transaction; the answer is the server's time. A connection that broke while it was idle is made anew. */
 async function begin(line: Line): Promise<{ session: Session; nowMs: number }> {
+  const began = performance.now()
   for (let tries = 1; ; tries++) {
     try {
       const session = await line.session()
@@ -194,7 +200,7 @@ async function begin(line: Line): Promise<{ session: Session; nowMs: number }> {
       if (tries === 2) throw fault('store_unavailable')
       await line.drop()
     } catch (error) {
-      if (tries === 2 || postgresFault(error) === undefined) throw error
+      if (tries === 2 || postgresFault(error) === undefined || performance.now() - began > AGAIN_MS) throw error
       await line.drop()
     }
   }

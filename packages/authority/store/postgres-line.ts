@@ -31,14 +31,13 @@ export const POSTGRES_WORDS: Readonly<Record<string, string>> = {
   ...{ keyed: '', keyed_spare: 'with (fillfactor = 95)', heap: '' },
 }
 
-const CONNECT_MS = 3_000
-/**
- * A statement that takes longer has met a server that hangs; the connection is given up, so that another server can be found. Nobody
- * waits longer for his transaction either (queue.ts).
- */
-const STATEMENT_MS = 5_000
-/** A read that failed sooner than this is asked again, once for each connection. */
-const AGAIN_MS = 500
+const CONNECT_MS = 2_000
+/** A statement that takes longer has met a server that hangs; the connection is given up, so that another server can be found. */
+const STATEMENT_MS = 2_000
+/** After its bound a server that runs says so itself. One that does not has so much longer, and a caller is told within three seconds. */
+const SILENCE_MS = 500
+/** What failed sooner than this is tried again; later, whoever asked has waited enough. */
+export const AGAIN_MS = 500
 /** Statements that wait for their answers on one connection. */
 const MAX_OUTSTANDING = 5_000
 const MAX_WARNINGS = 16
@@ -201,7 +200,7 @@ export class Line {
       keepAlive: true,
       connectionTimeoutMillis: CONNECT_MS,
       ...(pooled ? {} : { statement_timeout: statementMs }), // A pooler takes no such word.
-      query_timeout: statementMs + 1_000,
+      query_timeout: statementMs + SILENCE_MS,
       application_name: 'signet',
       types: { getTypeParser: typeParser },
     })
@@ -323,6 +322,9 @@ export function postgresFault(error: unknown): Fault | undefined {
   if (state !== '') return TROUBLE.test(state) ? fault('store_unavailable', { cause: error }) : undefined
   return isNetworkTrouble(error) ? fault('store_unavailable', { cause: error }) : undefined
 }
+
+/** The server did not say so itself: it cannot be reached, or does not answer. */
+export const isSilence = (error: unknown): boolean => stateOf(error) === '' && isNetworkTrouble(error)
 
 // Connection, resources, limits, operator, system, internal errors; and a data directory or role that is not there.
 const TROUBLE = /^(08|28|3D|53|54000|55006|57|58|F0|XX)/

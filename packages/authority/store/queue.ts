@@ -82,6 +82,10 @@ export class Queue {
     this.#jobs = this.#jobs.slice(at)
     return taken
   }
+  /** All that wait, to be told that there is no use in it. */
+  takeAll(): Job[] {
+    return this.#jobs.splice(0)
+  }
   /** Puts a job back to the front, to be tried again; one that was tried too often is told to come later. */
   putBack(job: Job, cause: unknown, alone = true): void {
     job.tries++
