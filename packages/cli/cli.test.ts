@@ -162,6 +162,7 @@ describe('the command line', () => {
     const receipt = JSON.parse(taken.out)
     assert.deepEqual([taken.code, receipt.already, receipt.target.kind], [0, false, 'token'])
     assert.ok(receipt.seq >= 1 && receipt.took_ms > 0)
+    assert.doesNotMatch(taken.out, /"took_ms": \d+\.\d\d/)
     const bad = await world.signetWith({ input }, 'token', 'verify', '-')
     assert.equal(bad.code, 1)
     assert.match(bad.out, /ended by +revocation \d+ of the token .*leaked/)
@@ -246,6 +247,15 @@ describe('the command line', () => {
     }
     assert.equal((await world.json('feed', 'status')).seq, before)
     assert.equal((await world.signet('client', 'show', 'worker')).code, 0)
+  })
+
+  test('takes a scope back, and says when no API has one of that name', async () => {
+    const known = await world.signet('revoke', 'scope', 'orders:read', '--yes')
+    assert.equal(known.code, 0, known.err)
+    assert.doesNotMatch(known.err, /No API/)
+    const misspelt = await world.signet('revoke', 'scope', 'orders:raed', '--yes')
+    assert.equal(misspelt.code, 0, misspelt.err)
+    assert.match(misspelt.err, /No API here has a scope orders:raed/)
   })
 
   test('follows the feed as validators see it, and looks back', async () => {

@@ -119,7 +119,7 @@ export async function showReceipt(
   { verb, tookMs, wait }: Shown,
 ): Promise<ExitCode> {
   const fleet = wait === undefined ? undefined : await followed(cli, admin, receipt, wait)
-  cli.show({ ...receipt, took_ms: tookMs, ...(fleet === undefined ? {} : { validators: fleet }) }, () =>
+  cli.show({ ...receipt, took_ms: Math.round(tookMs * 10) / 10, ...(fleet === undefined ? {} : { validators: fleet }) }, () =>
     details(
       [
         [

@@ -79,9 +79,27 @@ the scope from the API or the client; to end the grants behind it as well, \`sig
   args: arg('NAME', 'The scope, as in the scope of tokens'),
   async run(cli: Cli, flags: Why & { issuer?: string; yes: boolean }, id: string) {
     await cli.confirm(`Refuse every access token with the scope ${printable(id)} that was issued until now?`, flags.yes)
-    return take(cli, await cli.admin(), { kind: 'scope', id, ...given({ issuer: flags.issuer }) }, flags)
+    const admin = await cli.admin()
+    const isKnown = flags.issuer !== undefined || (await hasScope(admin, id))
+    const exit = await take(cli, admin, { kind: 'scope', id, ...given({ issuer: flags.issuer }) }, flags)
+    // It may have been taken from its API just now, or be misspelt.
+    if (!isKnown)
+      cli.say(cli.err.warn(`No API here has a scope ${printable(id)}: \`signet resource list\` shows which there are.`))
+    return exit
   },
 })
+
+/** Whether the authority itself or one of its resources has a scope of this name. True when that cannot be known. */
+async function hasScope(admin: AdminClient, name: string): Promise<boolean> {
+  if (OWN.test(name)) return true
+  for (let after: string | undefined; ; ) {
+    const page = await admin.call('listResources', { query: given({ after }) }).catch(() => undefined)
+    if (page === undefined || page.items.some(({ scopes }) => scopes.some((scope) => scope.name === name))) return true
+    if (page.next === undefined) return false
+    after = page.next
+  }
+}
+const OWN = /^(signet:|openid$|profile$|email$|offline_access$)/
 
 const everything = command({
   brief: 'Every token of this authority, and every session',
