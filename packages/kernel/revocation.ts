@@ -47,17 +47,17 @@ export function revocationKey(sha256: Sha256, salt: Salt, kind: KeyKind, issuer:
   return sha256(concat(salt.bytes, text)).subarray(0, KEY_BYTES)
 }
 
-/** The ids of a token by kind, for any issuer's token; what is absent is left out. */
+/** The ids of a token by kind, for any issuer's token; what is absent is undefined. */
 export interface TokenKeys {
   readonly issuer: string
-  readonly token?: string
-  readonly grant?: string
-  readonly session?: string
-  readonly device?: string
-  readonly subject?: string
-  readonly client?: string
-  readonly key?: string
-  /** At most `MAX_TOKEN_SCOPES`. */
-  readonly scopes?: readonly string[]
-  readonly ancestors?: readonly string[]
+  readonly token?: string | undefined
+  readonly grant?: string | undefined
+  readonly session?: string | undefined
+  readonly device?: string | undefined
+  readonly subject?: string | undefined
+  readonly client?: string | undefined
+  readonly key?: string | undefined
+  /** As the claim has them, with spaces between; at most `MAX_TOKEN_SCOPES`. */
+  readonly scope?: string | undefined
+  readonly ancestors?: readonly string[] | undefined
 }

@@ -17,6 +17,9 @@ export function parseScope(text: string): readonly string[] | undefined {
   return [...new Set(names)]
 }
 
+/** The names in the scope claim of a token, whoever issued it: repeats and stray spaces are let be. */
+export const scopeNames = (text: string): readonly string[] => text.split(' ').filter(Boolean)
+
 export const formatScope = (names: readonly string[]): string => names.join(' ')
 
 /** Whether every one of `inner` is in `outer`. */

@@ -6,7 +6,7 @@ import { MAX_ANCESTORS } from './claims.ts'
 import { isFinalKind, KEY_KINDS, type KeyKind, revocationKey, type Salt, type TokenKeys } from './revocation.ts'
 import { readWords, type Words } from './revocation-table.ts'
 import type { RevocationView } from './revocation-view.ts'
-import { MAX_TOKEN_SCOPES } from './scope.ts'
+import { MAX_TOKEN_SCOPES, scopeNames } from './scope.ts'
 import type { Sha256 } from './surroundings.ts'
 
 /** A token's keys as they stand in the registry: four words each, side by side, and the kind of each. */
@@ -42,9 +42,9 @@ export function revokedBy(view: RevocationView, digests: TokenDigests, issuedAtM
   return undefined
 }
 
-/** Shared digests remembered per kind, in each of two generations. */
+/** Texts whose digests are remembered per kind, in each of two generations. */
 const REMEMBERED = 1024
-/** An id longer than this is hashed without the prepared prefix. */
+/** An id longer than this is hashed without the prepared prefix, and a text longer than this is not remembered. */
 const MAX_PREPARED_ID = 512
 /** Issuers with prepared prefixes; a validator trusts a handful. */
 const MAX_ISSUERS = 64
@@ -87,40 +87,42 @@ interface Hashes {
 
 class IssuerKeyer {
   private readonly salt: Salt
-  private readonly issuer: Words
   private readonly words: Words = new Uint32Array((KEY_KINDS.length + MAX_ANCESTORS + MAX_TOKEN_SCOPES) * 4)
   private readonly token: KindKeyer
   private readonly grant: KindKeyer
   private readonly session: KindKeyer
   private readonly device: KindKeyer
   private readonly subject: KindKeyer
-  private readonly client: KindKeyer
-  private readonly key: KindKeyer
-  private readonly scope: KindKeyer
+  private readonly client: SharedDigests
+  private readonly key: SharedDigests
+  /** By the whole text of the claim, of which there are as few as there are clients. */
+  private readonly scopes: SharedDigests
   /** Lists of kinds by which are present: a handful of shapes, shared by all tokens. */
   private readonly shapes = new Map<number, readonly KeyKind[]>()
 
   constructor(hashes: Hashes, salt: Salt, issuer: string) {
     const of = (kind: KeyKind): KindKeyer => new KindKeyer(hashes, salt, kind, issuer)
     this.salt = salt
-    this.issuer = new Uint32Array(4)
-    of('issuer').write(issuer, this.issuer, 0)
+    // Always there, so it stays in the first place.
+    of('issuer').write(issuer, this.words, 0)
     this.token = of('token')
     this.grant = of('grant')
     this.session = of('session')
     this.device = of('device')
     this.subject = of('subject')
-    this.client = of('client')
-    this.key = of('key')
-    this.scope = of('scope')
+    const client = of('client')
+    this.client = new SharedDigests((id) => client.digestsOf([id]))
+    const key = of('key')
+    this.key = new SharedDigests((id) => key.digestsOf([id]))
+    const scope = of('scope')
+    this.scopes = new SharedDigests((text) => scope.digestsOf(atMostScopes(scopeNames(text))))
   }
 
   passing(keys: TokenKeys): TokenDigests {
+    const { token, grant, session, device, subject, client, key, scope } = keys
+    const scopes = scope === undefined ? NONE : this.scopes.recall(scope)
     const ancestors = keys.ancestors?.length ?? 0
-    const scopes = keys.scopes?.length ?? 0
     if (ancestors > MAX_ANCESTORS) throw new RangeError(`a token has at most ${MAX_ANCESTORS} ancestors`)
-    if (scopes > MAX_TOKEN_SCOPES) throw new RangeError(`a token has at most ${MAX_TOKEN_SCOPES} scopes`)
-    const { token, grant, session, device, subject, client, key } = keys
     const shape =
       (token === undefined ? 0 : 1) |
       (grant === undefined ? 0 : 2) |
@@ -129,21 +131,20 @@ class IssuerKeyer {
       (subject === undefined ? 0 : 16) |
       (client === undefined ? 0 : 32) |
       (key === undefined ? 0 : 64) |
-      (scopes << 7) |
+      ((scopes.length / 4) << 7) |
       (ancestors << 16)
     const kinds = this.shapes.get(shape) ?? this.shapeOf(shape)
     const { words } = this
-    // The order of `shapeOf`. Issuer first: it is always there and already made.
-    words.set(this.issuer, 0)
+    // The order of `shapeOf`, after the issuer.
     let at = 4
     if (token !== undefined) at = this.token.write(token, words, at)
     if (grant !== undefined) at = this.grant.write(grant, words, at)
     if (session !== undefined) at = this.session.write(session, words, at)
     if (device !== undefined) at = this.device.write(device, words, at)
     if (subject !== undefined) at = this.subject.write(subject, words, at)
-    if (client !== undefined) at = this.client.recall(client, words, at)
-    if (key !== undefined) at = this.key.recall(key, words, at)
-    for (let i = 0; i < scopes; i++) at = this.scope.recall(keys.scopes?.[i] as string, words, at)
+    if (client !== undefined) at = copyWords(this.client.recall(client), words, at)
+    if (key !== undefined) at = copyWords(this.key.recall(key), words, at)
+    at = copyWords(scopes, words, at)
     for (let i = 0; i < ancestors; i++) at = this.token.write(keys.ancestors?.[i] as string, words, at)
     return { words, kinds, salt: this.salt }
   }
@@ -161,6 +162,13 @@ class IssuerKeyer {
   }
 }
 
+const NONE: Words = new Uint32Array(0)
+
+function atMostScopes(names: readonly string[]): readonly string[] {
+  if (names.length > MAX_TOKEN_SCOPES) throw new RangeError(`a token has at most ${MAX_TOKEN_SCOPES} scopes`)
+  return names
+}
+
 /** Digests of one kind and issuer: equal to `revocationKey`, but the part before the id is written once. */
 class KindKeyer {
   private readonly hashes: Hashes
@@ -173,10 +181,6 @@ class KindKeyer {
   private readonly views: Uint8Array[] = []
   private readonly start: number
   private readonly encoder = new TextEncoder()
-  private last: string | undefined
-  private lastWords: Words = new Uint32Array(4)
-  private young = new Map<string, Words>()
-  private old = new Map<string, Words>()
 
   constructor(hashes: Hashes, salt: Salt, kind: KeyKind, issuer: string) {
     this.hashes = hashes
@@ -198,7 +202,7 @@ class KindKeyer {
       readWords(revocationKey(sha256, this.salt, this.kind, this.issuer, id), 0, words, at)
       return at + 4
     }
-    const { written } = this.encoder.encodeInto(id, this.room)
+    const written = this.encode(id)
     let data = this.views[written]
     if (data === undefined) {
       data = this.buffer.subarray(0, this.start + written)
@@ -209,34 +213,64 @@ class KindKeyer {
     return at + 4
   }
 
-  /** The same for an id that comes again: from memory when it is there. */
-  recall(id: string, words: Words, at: number): number {
-    const known = id === this.last ? this.lastWords : this.remembered(id)
-    words[at] = known[0] as number
-    words[at + 1] = known[1] as number
-    words[at + 2] = known[2] as number
-    words[at + 3] = known[3] as number
-    return at + 4
+  digestsOf(ids: readonly string[]): Words {
+    const words = new Uint32Array(ids.length * 4)
+    ids.forEach((id, i) => {
+      this.write(id, words, i * 4)
+    })
+    return words
   }
 
-  private remembered(id: string): Words {
-    let known = this.young.get(id)
-    if (known === undefined) {
-      known = this.old.get(id)
-      if (known === undefined) {
-        known = new Uint32Array(4)
-        this.write(id, known, 0)
-      }
-      if (this.young.size >= REMEMBERED) {
-        this.old = this.young
-        this.young = new Map()
-      }
-      this.young.set(id, known)
+  /** Writes `id` after the prefix, in UTF-8; the number of bytes. Nearly all ids are ASCII, and for those the encoder is the slower way. */
+  private encode(id: string): number {
+    const { room } = this
+    for (let i = 0; i < id.length; i++) {
+      const code = id.charCodeAt(i)
+      if (code > 0x7f) return this.encoder.encodeInto(id, room).written
+      room[i] = code
     }
-    this.last = id
-    this.lastWords = known
-    return known
+    return id.length
   }
+}
+
+/** Digests that tokens share, remembered by the text they are made from: what was asked for lately stays. */
+class SharedDigests {
+  private readonly make: (text: string) => Words
+  private last: string | undefined
+  private lastWords: Words = NONE
+  private young = new Map<string, Words>()
+  private old = new Map<string, Words>()
+
+  constructor(make: (text: string) => Words) {
+    this.make = make
+  }
+
+  recall(text: string): Words {
+    if (text !== this.last) {
+      this.lastWords = this.remembered(text)
+      this.last = text
+    }
+    return this.lastWords
+  }
+
+  private remembered(text: string): Words {
+    const young = this.young.get(text)
+    if (young !== undefined) return young
+    const words = this.old.get(text) ?? this.make(text)
+    // A long one may stand for hundreds of scopes; no authority of ours issues such.
+    if (text.length > MAX_PREPARED_ID) return words
+    if (this.young.size >= REMEMBERED) {
+      this.old = this.young
+      this.young = new Map()
+    }
+    this.young.set(text, words)
+    return words
+  }
+}
+
+function copyWords(from: Words, to: Words, at: number): number {
+  for (let i = 0; i < from.length; i++) to[at + i] = from[i] as number
+  return at + from.length
 }
 
 function readTextWords(text: string, words: Words, to: number): void {

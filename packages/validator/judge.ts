@@ -14,8 +14,8 @@ import type { Proof } from './dpop.ts'
 import type { Lack, Permissions } from './permissions.ts'
 import type { ReplayAnswer } from './replay-cache.ts'
 import type { TokenContext } from './request.ts'
+import type { SeenTokens } from './seen-tokens.ts'
 import { admitToken, keysOf, type ReadingParts, readToken, type SeenToken, takeToken } from './token.ts'
-import type { TwoGenerations } from './two-generations.ts'
 import type { VerifyPool } from './verify-pool.ts'
 
 /** An allowing verdict. It remembers which token it was about, so that `watch` can follow it. */
@@ -54,7 +54,7 @@ export class Allowed implements Allow {
 
 export interface JudgeParts {
   readonly reading: ReadingParts
-  readonly cache: TwoGenerations<string, SeenToken>
+  readonly cache: SeenTokens
   readonly view: RevocationView
   readonly keyer: Keyer
   /** Moves whenever an answer of a key finder may have changed. */
@@ -87,7 +87,7 @@ export class Judge {
     const nowMs = clock.now()
     let seen = cache.get(token)
     if (seen !== undefined && nowMs >= seen.deadAtMs) {
-      cache.delete(token)
+      cache.delete(seen)
       return this.deny('expired', context)
     }
     if (seen === undefined || (seen.keysVersion !== keys.version && !this.isKeyStillGood(seen))) {
@@ -95,10 +95,10 @@ export class Judge {
       this.misses++
       const read = readToken(token, nowMs, this.parts.reading)
       if (typeof read === 'string') {
-        if (seen !== undefined) cache.delete(token)
+        if (seen !== undefined) cache.delete(seen)
         return this.deny(read, context)
       }
-      cache.set(token, read)
+      cache.set(read)
       seen = read
     } else this.hits++
     if (seen.viewVersion !== view.version) this.recheck(seen)
@@ -118,10 +118,10 @@ export class Judge {
     const { cache, clock, reading } = this.parts
     const taken = takeToken(token, reading)
     if (typeof taken === 'string') return this.deny(taken, context)
-    if (!(await pool.verify(token, taken))) return this.deny('bad_signature', context)
+    if (!(await pool.verify(taken))) return this.deny('bad_signature', context)
     const read = admitToken(taken, clock.now(), reading)
     if (typeof read === 'string') return this.deny(read, context)
-    cache.set(token, read)
+    cache.set(read)
     this.hits-- // What follows finds it, but it was no hit.
     this.misses++
     return this.judge(token, context)

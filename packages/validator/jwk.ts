@@ -89,7 +89,9 @@ export function verifiesElsewhere(key: VerifyingKey, data: Uint8Array, signature
   if (signature.length !== key.signatureBytes) return Promise.resolve(false)
   return new Promise((resolve) => {
     try {
-      verify(key.digest, data, key.input, signature, (cause, isGood) => resolve(cause === null && isGood))
+      const done = (cause: Error | null, isGood: boolean): void => resolve(cause === null && isGood)
+      if (key.alg === 'ES256') verify(key.digest, data, key.key, derOf(signature).slice(), done)
+      else verify(key.digest, data, key.input, signature, done)
     } catch {
       resolve(false)
     }

@@ -5,7 +5,7 @@
 import { ACCESS_TOKEN_TYPE, type AccessTokenClaims, type Actor, MAX_ANCESTORS } from '@signet/kernel/claims.ts'
 import { uuidV7TimeMs } from '@signet/kernel/ids.ts'
 import type { KeyKind, TokenKeys } from '@signet/kernel/revocation.ts'
-import { MAX_TOKEN_SCOPES } from '@signet/kernel/scope.ts'
+import { MAX_TOKEN_SCOPES, scopeNames } from '@signet/kernel/scope.ts'
 import type { TokenDigests } from '@signet/kernel/token-keys.ts'
 import type { DenyReason } from '@signet/kernel/verdict.ts'
 import { type Algorithm, isRecord, type VerifyingKey, verifies } from './jwk.ts'
@@ -37,6 +37,7 @@ export interface TrustedIssuer {
 
 /** A token that was verified: everything later questions need, so that the next sight costs next to nothing. */
 export interface SeenToken {
+  readonly text: string
   readonly issuer: TrustedIssuer
   readonly claims: AccessTokenClaims
   readonly kid: string | undefined
@@ -65,6 +66,7 @@ export interface ReadingParts {
 
 /** A token taken apart, with the key that must have signed it. Nothing in it is believed yet. */
 export interface UnverifiedToken {
+  readonly text: string
   readonly issuer: TrustedIssuer
   readonly kid: string | undefined
   readonly key: VerifyingKey
@@ -94,7 +96,7 @@ export function takeToken(token: string, parts: ReadingParts): UnverifiedToken |
   if (issuer.isSignet && header.kid === undefined) return 'malformed'
   const key = issuer.keys.find(header.kid, header.alg)
   if (key === undefined) return 'unknown_key'
-  return { issuer, kid: header.kid, key, payload, signed, signature, keysVersion: parts.keys.version }
+  return { text: token, issuer, kid: header.kid, key, payload, signed, signature, keysVersion: parts.keys.version }
 }
 
 /** Everything after the signature, which must have been verified. */
@@ -115,6 +117,7 @@ export function admitToken(token: UnverifiedToken, nowMs: number, parts: Reading
   if (issuer.isSignet && Math.floor(issuedAtMs / 1000) !== claims.iat) return 'issue_time_mismatch'
 
   const seen: SeenToken = {
+    text: token.text,
     issuer,
     claims: freezeWhole(claims),
     kid: token.kid,
@@ -168,27 +171,24 @@ function readForeignClaims(payload: Readonly<Record<string, unknown>>): AccessTo
 }
 
 /** The ids by which it can be taken back. */
-export function keysOf(seen: SeenToken): TokenKeys {
-  const { claims, kid } = seen
-  const { jti, gid, sid, did, sub, client_id, scope, anc } = claims
-  const keys: { -readonly [Name in keyof TokenKeys]: TokenKeys[Name] } = { issuer: claims.iss }
-  if (jti !== undefined) keys.token = jti
-  if (gid !== undefined) keys.grant = gid
-  if (sid !== undefined) keys.session = sid
-  if (did !== undefined) keys.device = did
-  if (sub) keys.subject = sub
-  if (client_id) keys.client = client_id
-  if (kid !== undefined) keys.key = kid
-  if (scope) keys.scopes = scopesOf(scope)
-  if (anc !== undefined) keys.ancestors = anc
-  return keys
+export function keysOf({ claims, kid }: SeenToken): TokenKeys {
+  return {
+    issuer: claims.iss,
+    token: claims.jti,
+    grant: claims.gid,
+    session: claims.sid,
+    device: claims.did,
+    subject: claims.sub || undefined,
+    client: claims.client_id || undefined,
+    key: kid,
+    scope: claims.scope,
+    ancestors: claims.anc,
+  }
 }
 
 /** Each name and the space before it take two characters at least, so that a short text need not be taken apart. */
 const hasTooManyScopes = ({ scope = '' }: AccessTokenClaims): boolean =>
-  scope.length >= 2 * MAX_TOKEN_SCOPES && scopesOf(scope).length > MAX_TOKEN_SCOPES
-
-const scopesOf = (scope: string): readonly string[] => (scope.includes(' ') ? scope.split(' ').filter(Boolean) : [scope])
+  scope.length >= 2 * MAX_TOKEN_SCOPES && scopeNames(scope).length > MAX_TOKEN_SCOPES
 
 const isText = (value: unknown): value is string => typeof value === 'string' && value !== ''
 const isTextOrNone = (value: unknown): value is string | undefined => value === undefined || typeof value === 'string'

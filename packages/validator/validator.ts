@@ -18,9 +18,9 @@ import { readOptions, type Settings, type ValidatorOptions } from './options.ts'
 import { compilePermissions, type Permissions } from './permissions.ts'
 import { type ReplayAnswer, ReplayCache } from './replay-cache.ts'
 import { headerOf, type RequestLike, readAuthorization, type TokenContext } from './request.ts'
+import { SeenTokens } from './seen-tokens.ts'
 import { holdingProcess, realSurroundings, sha256, sha256Text } from './surroundings.ts'
-import { MAX_TOKEN_CHARS, type SeenToken } from './token.ts'
-import { TwoGenerations } from './two-generations.ts'
+import { MAX_TOKEN_CHARS } from './token.ts'
 import type { Validator, ValidatorStats } from './validator-types.ts'
 import { VerifyPool } from './verify-pool.ts'
 import { type TokenEnd, Watches } from './watches.ts'
@@ -56,7 +56,7 @@ class TokenValidator implements Validator {
   private readonly permissions: Permissions
   private readonly knowledge: Knowledge
   private readonly judge: Judge
-  private readonly cache: TwoGenerations<string, SeenToken>
+  private readonly cache: SeenTokens
   private readonly watches: Watches
   /** Absent under surroundings of a test's own: there everything happens in its order. */
   private readonly pool: VerifyPool | undefined
@@ -94,7 +94,7 @@ class TokenValidator implements Validator {
       requireDpop: options.requireDpop === true,
       dpopAlgorithms: DPOP_ALGORITHMS,
     }
-    this.cache = new TwoGenerations(settings.cacheSize)
+    this.cache = new SeenTokens(settings.cacheSize)
     const { view, keys, issuers } = this.knowledge
     const stalenessMs = (): number => this.knowledge.stalenessMs()
     this.judge = new Judge({

@@ -5,6 +5,7 @@
  */
 import type { Timers } from '@signet/kernel/surroundings.ts'
 import { verifiesElsewhere } from './jwk.ts'
+import { placeOf } from './seen-tokens.ts'
 import type { UnverifiedToken } from './token.ts'
 
 /** Beyond so many under way the pool is busy enough; it serves files and names too. */
@@ -13,7 +14,7 @@ const MAX_UNDER_WAY = 64
 export class VerifyPool {
   private readonly timers: Timers
   private isTurnTaken = false
-  private readonly underWay = new Map<string, Promise<boolean>>()
+  private readonly underWay = new Map<number, { readonly text: string; readonly verified: Promise<boolean> }>()
 
   constructor(timers: Timers) {
     this.timers = timers
@@ -21,22 +22,32 @@ export class VerifyPool {
 
   /** Whether the next verification should go to the pool: another one has been made in this turn, or this one is under way. */
   wants(token: string): boolean {
-    if (this.isTurnTaken) return this.underWay.size < MAX_UNDER_WAY || this.underWay.has(token)
+    if (this.isTurnTaken) return this.underWay.size < MAX_UNDER_WAY || this.find(token) !== undefined
     this.isTurnTaken = true
     this.timers.soon(() => {
       this.isTurnTaken = false
     })
-    return this.underWay.has(token)
+    return this.underWay.size > 0 && this.find(token) !== undefined
   }
 
   /** Whether the signature is good. Those who bring the same token at the same time wait for the same answer. */
-  verify(token: string, taken: UnverifiedToken): Promise<boolean> {
-    const known = this.underWay.get(token)
+  verify(token: UnverifiedToken): Promise<boolean> {
+    const { text } = token
+    const known = this.find(text)
     if (known !== undefined) return known
     // What was taken apart is good until the next token is; the pool needs it for longer.
-    const verified = verifiesElsewhere(taken.key, Buffer.from(taken.signed), taken.signature)
-    this.underWay.set(token, verified)
-    void verified.then(() => this.underWay.delete(token))
+    const verified = verifiesElsewhere(token.key, Buffer.from(token.signed), token.signature)
+    const place = placeOf(text)
+    const entry = { text, verified }
+    this.underWay.set(place, entry)
+    void verified.then(() => {
+      if (this.underWay.get(place) === entry) this.underWay.delete(place)
+    })
     return verified
+  }
+
+  private find(text: string): Promise<boolean> | undefined {
+    const entry = this.underWay.get(placeOf(text))
+    return entry?.text === text ? entry.verified : undefined
   }
 }

@@ -58,7 +58,7 @@ describe('revoke', () => {
         target.kind === 'issuer'
           ? {}
           : target.kind === 'scope'
-            ? { scopes }
+            ? { scope: scopes.join(' ') }
             : { [target.kind]: all[target.kind as keyof typeof all] }
       assert.equal(await world.isDead(only), undefined, target.kind)
       const receipt = await world.revoker.revoke(target, WHY)
@@ -161,9 +161,9 @@ describe('revoke', () => {
     const { grant } = await world.addLogin(await world.addSubject())
     const issuedAtMs = world.clock.now()
     const { cutoffMs } = await world.revoker.revoke({ kind: 'scope', id: 'pay' }, WHY)
-    assert.equal(await world.isDead({ grant, scopes: ['see', 'pay'] }, issuedAtMs), 'scope')
-    assert.equal(await world.isDead({ grant, scopes: ['see', 'payments'] }, issuedAtMs), undefined)
-    assert.equal(await world.isDead({ grant, scopes: ['pay'] }, cutoffMs + 1), undefined)
+    assert.equal(await world.isDead({ grant, scope: 'see pay' }, issuedAtMs), 'scope')
+    assert.equal(await world.isDead({ grant, scope: 'see payments' }, issuedAtMs), undefined)
+    assert.equal(await world.isDead({ grant, scope: 'pay' }, cutoffMs + 1), undefined)
     assert.equal((await world.store.families.find(grant))?.family.status, 'active')
     assert.deepEqual((await auditTypes(world.store)).at(-1)?.ids, { scope: 'pay' })
     await assert.rejects(world.revoker.revoke({ kind: 'scope', id: 'two words' }, WHY), refuses('malformed_target'))

@@ -99,9 +99,9 @@ it('undoes a cutoff on everything', async () => {
 
 it('undoes a cutoff on a scope', async () => {
   const { epoch, seq } = await world.revoker.revoke({ kind: 'scope', id: 'api:read' }, WHY)
-  assert.equal(await world.isDead({ scopes: ['api:read'] }), 'scope')
+  assert.equal(await world.isDead({ scope: 'api:read' }), 'scope')
   await undo(epoch, seq)
-  assert.equal(await world.isDead({ scopes: ['api:read'] }), undefined)
+  assert.equal(await world.isDead({ scope: 'api:read' }), undefined)
 })
 
 it('makes an access token good again, which can then be revoked again', async () => {
