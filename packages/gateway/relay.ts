@@ -14,8 +14,8 @@ import { anchorKeys } from './anchor.ts'
 import { relayMetrics } from './metrics.ts'
 import { createRelayCache } from './relay-cache.ts'
 import { createRelayDoor, FEED_PERMISSION } from './relay-door.ts'
-import { openRelayKey } from './relay-key.ts'
-import { createRelayedFeed, type RelayStats } from './relayed-feed.ts'
+import { openRelayKey, type RelayKey } from './relay-key.ts'
+import { createRelayedFeed, type RelayedFeed, type RelayStats } from './relayed-feed.ts'
 
 export interface RelayConfig {
   readonly issuer: string
@@ -56,7 +56,7 @@ export interface RelayOutside {
 }
 
 export async function startRelay(config: RelayConfig, outside: RelayOutside): Promise<Relay> {
-  const { issuer, stateDirectory, allowInsecureHttp, upstream } = config
+  const { issuer, stateDirectory, allowInsecureHttp } = config
   const surroundings = outside.surroundings ?? realSurroundings()
   const { clock, timers } = surroundings
   await mkdir(stateDirectory, { recursive: true, mode: 0o700 })
@@ -64,11 +64,72 @@ export async function startRelay(config: RelayConfig, outside: RelayOutside): Pr
   const authorityKeys =
     config.authorityKeys ??
     (await anchorKeys({ issuer, file: join(stateDirectory, 'authority-keys.json'), surroundings, allowInsecureHttp }))
-  const pins = pinsDigest(authorityKeys)
-  const cache = createRelayCache({ directory: stateDirectory, issuer, pins, timers })
+  const follower = followUpstream({ ...config, authorityKeys }, { ...outside, surroundings, sign: key.sign })
+  const { feed, validator } = follower
+  const ready = (): boolean => feed.stats().stalenessMs <= config.readySeconds * 1000
+  const door = createRelayDoor({ issuer, feed, validator, open: config.open, jwks: key.jwks, clock, timers, ready })
+  const server = createServer({ keepAlive: true, noDelay: true }, door)
+  const operations =
+    config.operations === undefined ? undefined : createServer(relayMetrics({ stats: () => feed.stats(), validator, ready }))
+
+  async function close(): Promise<void> {
+    feed.close() // First of all: streams would keep the server open.
+    await Promise.all([server, operations].map(async (each) => each && closeServer(each)))
+    await follower.close()
+  }
+  try {
+    await listen(server, config)
+    if (operations !== undefined && config.operations !== undefined) await listen(operations, config.operations)
+  } catch (cause) {
+    await close()
+    throw cause
+  }
+  return {
+    port: (server.address() as AddressInfo).port,
+    operationsPort: (operations?.address() as AddressInfo | null | undefined)?.port,
+    jwks: key.jwks,
+    validator,
+    stats: () => feed.stats(),
+    close,
+  }
+}
+
+export interface Follower {
+  readonly feed: RelayedFeed
+  readonly validator: Validator
+  /** Keeps what it knows, and ends. */
+  close(): Promise<void>
+}
+
+type FollowerConfig = Pick<
+  RelayConfig,
+  | 'issuer'
+  | 'stateDirectory'
+  | 'upstream'
+  | 'credentials'
+  | 'validatorId'
+  | 'probeMilliseconds'
+  | 'readySeconds'
+  | 'allowInsecureHttp'
+> & { readonly authorityKeys: PinnedKeys }
+
+/** A relay without its doors: it follows its upstream, keeps what it knows, and has it ready to be served. */
+export function followUpstream(
+  config: FollowerConfig,
+  outside: RelayOutside & {
+    readonly surroundings: Surroundings
+    readonly sign: RelayKey['sign']
+    /** Instead of Node's client. */
+    readonly fetch?: typeof fetch
+  },
+): Follower {
+  const { issuer, stateDirectory, authorityKeys, allowInsecureHttp, upstream } = config
+  const { surroundings, sign } = outside
+  const { clock, timers } = surroundings
+  const cache = createRelayCache({ directory: stateDirectory, issuer, pins: pinsDigest(authorityKeys), timers })
   const feed = createRelayedFeed({
     issuer,
-    sign: key.sign,
+    sign,
     clock,
     timers,
     probeEveryMs: config.probeMilliseconds,
@@ -88,37 +149,18 @@ export async function startRelay(config: RelayConfig, outside: RelayOutside): Pr
     surroundings,
     ...(config.credentials === undefined ? {} : { feedCredentials: config.credentials }),
     ...(config.validatorId === undefined ? {} : { validatorId: config.validatorId }),
+    ...(outside.fetch === undefined ? {} : { fetch: outside.fetch }),
   })
   validator.events.on('trouble', ({ what, cause }) => outside.trouble(what, cause))
   const saving = cache.start(feed, (cause) => outside.trouble('cache_file', cause))
-
-  const ready = (): boolean => feed.stats().stalenessMs <= config.readySeconds * 1000
-  const door = createRelayDoor({ issuer, feed, validator, open: config.open, jwks: key.jwks, clock, timers, ready })
-  const server = createServer({ keepAlive: true, noDelay: true }, door)
-  const operations =
-    config.operations === undefined ? undefined : createServer(relayMetrics({ stats: () => feed.stats(), validator, ready }))
-
-  async function close(): Promise<void> {
-    saving.stop()
-    feed.close() // First of all: streams would keep the server open.
-    await Promise.all([server, operations].map(async (each) => each && closeServer(each)))
-    await cache.write(feed).catch((cause: unknown) => outside.trouble('cache_file', cause))
-    await validator.close()
-  }
-  try {
-    await listen(server, config)
-    if (operations !== undefined && config.operations !== undefined) await listen(operations, config.operations)
-  } catch (cause) {
-    await close()
-    throw cause
-  }
   return {
-    port: (server.address() as AddressInfo).port,
-    operationsPort: (operations?.address() as AddressInfo | null | undefined)?.port,
-    jwks: key.jwks,
+    feed,
     validator,
-    stats: () => feed.stats(),
-    close,
+    async close() {
+      saving.stop()
+      await cache.write(feed).catch((cause: unknown) => outside.trouble('cache_file', cause))
+      await validator.close()
+    },
   }
 }
 
