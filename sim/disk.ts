@@ -13,17 +13,23 @@ export interface SimulatedDisk {
   add(machine: Machine): void
   /** The machine lost its power, not only its process. */
   powerCut(machine: string): void
+  /** Somebody removes what it kept. */
+  wipe(machine: string): void
 }
 
 interface Operations {
-  open(
-    path: string,
-    flags: string,
-  ): Promise<{ write(bytes: Uint8Array): Promise<void>; sync(): Promise<void>; close(): Promise<void> }>
+  open(path: string, flags: string): Promise<Handle>
   readFile(path: string): Promise<Buffer>
   rename(from: string, to: string): Promise<void>
   stat(path: string): Promise<{ mode: number }>
   unlink(path: string): Promise<void>
+}
+
+interface Handle {
+  write(bytes: Uint8Array): Promise<void>
+  writeFile(content: Uint8Array | string): Promise<void>
+  sync(): Promise<void>
+  close(): Promise<void>
 }
 
 const STEP_MS = 0.2
@@ -44,14 +50,16 @@ export function createDisk(): SimulatedDisk {
     return {
       async open(path, flags) {
         await step()
-        if (flags === 'r') return { write: step, sync: step, close: step } // The directory, whose names are durable at once here.
+        if (flags === 'r') return { write: step, writeFile: step, sync: step, close: step } // The directory, whose names are durable at once here.
         const file: File = { bytes: new Uint8Array(0), synced: 0 }
         files.set(path, file)
+        const write = async (bytes: Uint8Array) => {
+          await step()
+          file.bytes = Buffer.concat([file.bytes, bytes])
+        }
         return {
-          async write(bytes) {
-            await step()
-            file.bytes = Buffer.concat([file.bytes, bytes])
-          },
+          write,
+          writeFile: (content) => write(Buffer.from(content as string)),
           async sync() {
             await step()
             file.synced = file.bytes.length
@@ -85,6 +93,9 @@ export function createDisk(): SimulatedDisk {
     add(machine) {
       machines.set(machine.name, machine)
       known.set(machine.name, operations(machine))
+    },
+    wipe(machine) {
+      for (const path of files.keys()) if (owner(path) === machine) files.delete(path)
     },
     powerCut(machine) {
       for (const [path, file] of files) if (owner(path) === machine) file.bytes = file.bytes.subarray(0, file.synced)

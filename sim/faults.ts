@@ -11,6 +11,7 @@ export interface Fault {
 }
 
 const node = (world: World, dice: Dice) => dice.pick(world.nodes)
+const relay = (world: World, dice: Dice) => dice.pick(world.relays)
 const watcher = (world: World, dice: Dice) => dice.pick(world.watchers)
 
 export const FAULTS: readonly Fault[] = [
@@ -292,6 +293,65 @@ export const FAULTS: readonly Fault[] = [
   },
 ]
 
+/** Where there are relays. */
+const RELAY_FAULTS: readonly Fault[] = [
+  {
+    name: 'a relay stands still',
+    strike: (world, dice) => stop(relay(world, dice).machine, false, dice.between(200, 20_000), world),
+  },
+  {
+    name: 'a relay sleeps',
+    strike: (world, dice) => stop(relay(world, dice).machine, true, dice.between(200, 20_000), world),
+  },
+  {
+    name: 'a relay restarts',
+    async strike(world, dice) {
+      const one = relay(world, dice)
+      if (!one.machine.isUp || one.machine.isPaused) return
+      const isPower = dice.happens(0.4)
+      world.history.tell(`${one.machine.name} ${isPower ? 'loses its power' : 'crashes'}`)
+      one.crash()
+      if (isPower) world.disk.powerCut(one.machine.name)
+      await world.apps.delay(dice.between(10, 9000))
+      if (!one.machine.isUp) one.start()
+    },
+  },
+  {
+    name: 'a relay is cut off',
+    async strike(world, dice) {
+      const { name } = relay(world, dice).machine
+      const isAbove = dice.happens(0.5)
+      const others = [...(isAbove ? world.nodes : world.watchers), ...world.relays].map(({ machine }) => machine.name)
+      const ways = dice.pick([['to'], ['from'], ['to', 'from']] as const)
+      world.history.tell(`${name} is cut off from ${isAbove ? 'its upstream' : 'its readers'} (${ways})`)
+      for (const way of ways)
+        for (const other of others) world.network.cut(...(way === 'to' ? ([name, other] as const) : ([other, name] as const)))
+      await mend(world, dice.between(300, 15_000))
+    },
+  },
+  {
+    name: 'what a relay hears is old, or not all',
+    async strike(world, dice) {
+      const one = relay(world, dice)
+      const change = dice.pick([{ replay: 0.8 }, { lost: 0.5 }, { frozen: true }, { slowMs: 2000 }])
+      world.history.tell(`something is in the way of ${one.machine.name}: ${JSON.stringify(change)}`)
+      Object.assign(one.middle, change)
+      await world.apps.delay(dice.between(2000, 15_000))
+      Object.assign(one.middle, { frozen: false, slowMs: 0, replay: 0, lost: 0 })
+    },
+  },
+  {
+    name: 'a relay forges',
+    async strike(world, dice) {
+      const one = relay(world, dice)
+      world.history.tell(`${one.machine.name} writes entries of its own`)
+      one.forges = true
+      await world.apps.delay(dice.between(2000, 15_000))
+      one.forges = false
+    },
+  },
+]
+
 type Stoppable = World['apps']
 
 async function stop(machine: Stoppable, slept: boolean, forMs: number, world: World): Promise<void> {
@@ -326,9 +386,10 @@ async function weather(world: World, dice: Dice, name: string, change: Partial<t
 export async function rage(world: World, untilMs: number, only?: readonly string[]): Promise<void> {
   const dice = world.dice.named('faults')
   const share = dice.pick([0.15, 0.4, 0.8])
-  const allowed = FAULTS.filter(({ name }) =>
-    only === undefined ? dice.happens(share) : only.some((part) => name.includes(part)),
-  )
+  const isAllowed = (by: Dice) => (kind: Fault) =>
+    only === undefined ? by.happens(share) : only.some((part) => kind.name.includes(part))
+  const ofRelays = world.relays.length === 0 ? [] : RELAY_FAULTS.filter(isAllowed(world.dice.named('faults of relays')))
+  const allowed = [...FAULTS.filter(isAllowed(dice)), ...ofRelays]
   const everyMs = dice.pick([1200, 3000, 6000])
   await world.apps.delay(4000)
   while (world.time.nowMs < untilMs) {

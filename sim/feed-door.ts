@@ -33,8 +33,15 @@ export interface DoorParts {
   readonly middle: Middle
   /** How long the last answered question for the head took, milliseconds. */
   readonly lastHead: { tookMs: number }
-  /** A node that the load balancer takes for good; it may be wrong. */
-  pick(): { readonly machine: Machine; readonly node: SimulatedNode | undefined }
+  /** Who is reached there: a relay, or a node that the load balancer takes for good, which may be wrong. */
+  pick(url: URL): { readonly machine: Machine; readonly server: FeedServer | undefined }
+}
+
+/** A node or a relay, as its readers meet it. */
+export interface FeedServer {
+  answer(url: URL): Promise<Answer>
+  join(reader: FeedReader, place: { readonly epoch: string; readonly seq: number }): void
+  leave(reader: FeedReader): void
 }
 
 interface Answer {
@@ -53,9 +60,9 @@ export function createFeedFetch(parts: DoorParts): typeof fetch {
   return (async (input: string, init: { signal: AbortSignal }) => {
     const url = new URL(input)
     const { signal } = init
-    const { machine: at, node } = parts.pick()
-    if (url.pathname === '/feed/stream') return orAborted(signal, openStream(url, at, node, signal, parts))
-    const asked = network.call(machine, at, () => serve(url, node, at), {
+    const { machine: at, server } = parts.pick(url)
+    if (url.pathname === '/feed/stream') return orAborted(signal, openStream(url, at, server, signal, parts))
+    const asked = network.call(machine, at, () => serve(url, server, at), {
       patienceMs: PATIENCE_MS,
       lost: () => new Error('the connection timed out'),
     })
@@ -82,15 +89,21 @@ export function createFeedFetch(parts: DoorParts): typeof fetch {
 
 const KEPT = 8
 
-async function serve(url: URL, node: SimulatedNode | undefined, machine: Machine): Promise<Answer> {
-  if (node === undefined || !machine.isUp) throw new Error('the connection was refused')
+async function serve(url: URL, server: FeedServer | undefined, machine: Machine): Promise<Answer> {
+  if (server === undefined || !machine.isUp) throw new Error('the connection was refused')
   try {
-    return await answer(url, node)
+    return await server.answer(url)
   } catch (cause) {
     if ((cause as Error).name !== 'Fault') throw cause
     return { status: 503, headers: { 'retry-after': '1' }, body: new Uint8Array(0) }
   }
 }
+
+export const serverOf = (node: SimulatedNode): FeedServer => ({
+  answer: (url) => answer(url, node),
+  join: (reader, place) => node.hub.join(reader, place),
+  leave: (reader) => node.hub.leave(reader),
+})
 
 /** As discovery.ts says it. */
 const withEpoch = (answer: Answer, { keys, registry }: SimulatedNode): Answer => ({
@@ -111,6 +124,8 @@ async function answer(url: URL, node: SimulatedNode): Promise<Answer> {
       return withEpoch(json(node.keys.jwks('token')), node)
     case '/feed/jwks':
       return json(node.keys.jwks('feed'))
+    case '/feed/keys':
+      return { ...json({}), body: Buffer.from(node.signedKeys()) }
     case '/feed/head': {
       const { searchParams: query } = url
       const head = await node.hub.head(query.get('probe') ?? '')
@@ -132,6 +147,7 @@ const metadata = ({ settings }: SimulatedNode) => ({
     head: `${ISSUER}/feed/head`,
     stream: `${ISSUER}/feed/stream`,
     snapshot: `${ISSUER}/feed/snapshot`,
+    keys: `${ISSUER}/feed/keys`,
     jwks_uri: `${ISSUER}/feed/jwks`,
     guard_ms: guardMilliseconds(settings),
     open: true,
@@ -140,14 +156,14 @@ const metadata = ({ settings }: SimulatedNode) => ({
 
 // ── Streams ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-async function openStream(url: URL, at: Machine, node: SimulatedNode | undefined, signal: AbortSignal, parts: DoorParts) {
+async function openStream(url: URL, at: Machine, server: FeedServer | undefined, signal: AbortSignal, parts: DoorParts) {
   const { machine, network } = parts
   const place = { epoch: url.searchParams.get('epoch') ?? '', seq: Number(url.searchParams.get('after')) }
   const pipe = createPipe(machine, at, parts)
   const join = async (): Promise<number> => {
-    if (node === undefined || !at.isUp) throw new Error('the connection was refused')
+    if (server === undefined || !at.isUp) throw new Error('the connection was refused')
     try {
-      node.hub.join(pipe.reader, place)
+      server.join(pipe.reader, place)
       return 200
     } catch {
       return 503
@@ -156,7 +172,7 @@ async function openStream(url: URL, at: Machine, node: SimulatedNode | undefined
   const status = await network.call(machine, at, join, { patienceMs: PATIENCE_MS, lost: () => fault('store_unavailable') })
   signal.addEventListener('abort', () => {
     pipe.abort()
-    network.send(machine, at, () => node?.hub.leave(pipe.reader))
+    network.send(machine, at, () => server?.leave(pipe.reader))
   })
   return { status, headers: { get: (name: string) => (name === 'content-type' ? 'text/event-stream' : null) }, body: pipe.body }
 }

@@ -319,14 +319,15 @@ export class History {
     const fact = this.revocations.findLast((one) => token.ids[one.kind] === one.id && !TERMINAL.includes(one.kind))
     const isLate = reasons.every((entry) => {
       // One that was committed later is another revocation, whether or not anybody still waits for it.
-      if (TERMINAL.includes(entry.kind) || entry.atMs >= token.beganMs) return false
+      const knownMs = CACHED.includes(entry.kind) ? this.mintStalenessMs : 0
+      if (TERMINAL.includes(entry.kind) || entry.atMs + knownMs >= token.beganMs) return false
       const facts = this.revocations.filter((one) => one.kind === entry.kind && one.id === entry.id)
       return (
         facts.length > 0 &&
         facts.every(
           (one) =>
             one.ackMs !== undefined &&
-            one.ackMs + (CACHED.includes(one.kind) ? this.mintStalenessMs : 0) < token.beganMs &&
+            one.ackMs + knownMs < token.beganMs &&
             (one.act !== 'suspend' || (one.endedMs ?? Number.POSITIVE_INFINITY) < token.beganMs),
         )
       )

@@ -25,7 +25,7 @@ export interface Mutant {
 export const MUTANTS: readonly Mutant[] = [
   {
     name: 'grace answers are given without a look at client and key',
-    seed: 10,
+    seed: 17,
     tampering: {
       async caller(caller, token, { truth }) {
         const presented = parseRefreshToken(token)
@@ -82,7 +82,7 @@ export const MUTANTS: readonly Mutant[] = [
   },
   {
     name: 'cutoffs have no guard',
-    seed: 2,
+    seed: 10,
     tampering: {
       revokerStore(store, { settings }) {
         const guardMs = guardMilliseconds(settings)
@@ -110,13 +110,18 @@ export const MUTANTS: readonly Mutant[] = [
   },
   {
     name: 'new tokens are not lifted past cutoffs',
-    seed: 1,
+    seed: 3,
     tampering: { mint: (mint) => ({ ...mint, accessToken: (request) => mint.accessToken({ ...request, floorMs: 0 }) }) },
   },
   {
     name: 'staleness counts from the answer',
-    seed: 2,
+    seed: 5,
     tampering: { staleness: (milliseconds, tookMs) => Math.max(0, milliseconds - tookMs) },
+  },
+  {
+    name: 'a relay passes its own age off as none',
+    seed: 2,
+    tampering: { relaySign: (sign) => (typ, payload) => sign(typ, typ === HEAD_TYPE ? { ...payload, age_ms: 0 } : payload) },
   },
   {
     name: 'every probe is the same',
@@ -132,7 +137,7 @@ export const MUTANTS: readonly Mutant[] = [
   },
   {
     name: 'gaps are passed over',
-    seed: 39,
+    seed: 38,
     tampering: {
       install: () =>
         replaced(

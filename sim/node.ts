@@ -19,6 +19,7 @@ import { keysFollowLog } from '@signet/authority/keys-follow-log.ts'
 import { policyVersion } from '@signet/authority/policy/load-settings.ts'
 import { guardMilliseconds, type PolicySettings } from '@signet/authority/policy/settings.ts'
 import { openFeed } from '@signet/authority/revocation/feed.ts'
+import { createSignedKeys } from '@signet/authority/revocation/feed-keys.ts'
 import { openRegistry } from '@signet/authority/revocation/registry.ts'
 import { openRetirement } from '@signet/authority/revocation/retire.ts'
 import { createRevoker } from '@signet/authority/revocation/revoke.ts'
@@ -94,13 +95,21 @@ export async function startNode(parts: NodeParts) {
     chance,
     identify: (token) => identifyToken(token, { store, keys, livingTokens }),
   })
+  const signFeed = (typ: string, payload: object) => signJwt(keys.signer('feed'), { typ }, payload)
   const openedHub = openFeed({
     store,
     registry,
     issuer: ISSUER,
     clock,
     timers,
-    sign: (typ, payload) => signJwt(keys.signer('feed'), { typ }, payload),
+    sign: signFeed,
+  })
+  const signedKeys = createSignedKeys({
+    issuer: ISSUER,
+    keys,
+    epoch: () => (keys.isDoubted ? '-' : (registry.position?.epoch ?? '-')),
+    sign: signFeed,
+    clock,
   })
   const hub = tampering.hub?.(openedHub, { registry, keys }) ?? openedHub
   const signings = new Map<string, { signedMs: number; lifted: boolean }>()
@@ -129,6 +138,7 @@ export async function startNode(parts: NodeParts) {
     keys,
     registry,
     hub,
+    signedKeys,
     settings,
 
     /** A person signs in in a browser, and agrees that a client may act for them: session, then code. */

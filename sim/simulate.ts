@@ -36,6 +36,8 @@ export interface Options {
 const TROUBLE_MS = 70_000
 /** After the last fault everything has this long to come right again. */
 const CALM_MS = 30_000
+/** And so much longer where keys may have to be pinned anew, at one relay after the other. */
+const PIN_MS = 20_000
 const LOOK_MS = 250
 
 export async function simulate(seed: number, options: Options = {}): Promise<Outcome> {
@@ -74,13 +76,13 @@ async function runWorld(
   if (!isHopeless()) {
     history.tell('from here on nothing goes wrong any more')
     calmDown(world)
-    await time.run(time.nowMs + CALM_MS, isHopeless)
+    await time.run(time.nowMs + CALM_MS + (world.relays.length > 0 ? PIN_MS : 0), isHopeless)
   }
   if (!isHopeless()) {
     world.isEnding = true
     await judgeTheEnd(world)
   }
-  for (const watcher of world.watchers) watcher.close()
+  for (const { close } of [...world.watchers, ...world.relays]) close()
   await settled()
   const { violations, tokens, revocations, judged } = history
   return {
@@ -106,6 +108,7 @@ function lookAround(world: World, dice: Dice): void {
     const chosen = new Set(recent.slice(-1))
     for (let i = 0; i < 3 && recent.length > 0; i++) chosen.add(dice.pick(recent))
     for (let i = 0; i < 4 && hot.length > 0; i++) chosen.add(dice.pick(hot))
+    for (const relay of world.relays) relay.look()
     for (const watcher of world.watchers) {
       watcher.look()
       for (const token of chosen) watcher.check(token)
@@ -125,6 +128,12 @@ function calmDown(world: World): void {
     machine.resume(false)
     machine.setOffset(0)
     if (!machine.isUp) start()
+  }
+  for (const relay of world.relays) {
+    Object.assign(relay.middle, { frozen: false, slowMs: 0, replay: 0, twice: 0, lost: 0 })
+    relay.forges = false
+    relay.machine.resume(false)
+    if (!relay.machine.isUp) relay.start()
   }
   for (const watcher of world.watchers) {
     Object.assign(watcher.middle, { frozen: false, slowMs: 0, replay: 0, twice: 0, lost: 0 })

@@ -6,6 +6,7 @@ import type { FeedHub } from '@signet/authority/revocation/feed.ts'
 import type { Registry } from '@signet/authority/revocation/registry.ts'
 import type { Store } from '@signet/authority/store/store.ts'
 import type { Mint } from '@signet/authority/tokens/mint.ts'
+import type { RelayKey } from '@signet/gateway/relay-key.ts'
 import type { ValidatorOptions } from '@signet/validator/index.ts'
 import type { NodeParts } from './node.ts'
 
@@ -22,6 +23,8 @@ export interface Tampering {
   /** Who refreshes, as the flow gets to know him. */
   caller?(caller: Caller, presented: string, node: NodeParts): Promise<Caller>
   validator?(options: ValidatorOptions): ValidatorOptions
+  /** How relays sign what they say. */
+  relaySign?(sign: RelayKey['sign']): RelayKey['sign']
   /** What a validator says of its staleness, given how long the last question for the head took. */
   staleness?(milliseconds: number, tookMs: number): number
   /** Changes what is not reached through a part; returns how to change it back. */

@@ -1,5 +1,5 @@
 /** A service with a real validator in it, on a simulated machine: what it says is put before the observer. */
-import { createValidator, type Validator } from '@signet/validator/index.ts'
+import { createValidator, type FeedOptions, type Validator, type ValidatorOptions } from '@signet/validator/index.ts'
 import type { Dice } from './dice.ts'
 import { createFeedFetch, type DoorParts, type Middle } from './feed-door.ts'
 import type { History, TokenFact } from './history.ts'
@@ -34,6 +34,8 @@ export interface WatcherParts extends Omit<DoorParts, 'middle' | 'machine' | 'la
   readonly tightestSeconds: number
   readonly skewSeconds: number
   readonly hasDisk: boolean
+  /** Where its feed comes from, when that is a relay; asked at each start. */
+  feed?(): FeedOptions
 }
 
 export function createWatcher(parts: WatcherParts): Watcher {
@@ -45,7 +47,7 @@ export function createWatcher(parts: WatcherParts): Watcher {
   let validator = open()
 
   function open(): Validator {
-    const options = {
+    const options: ValidatorOptions = {
       issuer: ISSUER,
       audience: API,
       validatorId: machine.name,
@@ -57,6 +59,7 @@ export function createWatcher(parts: WatcherParts): Watcher {
         read: { scopes: ['api:read'], maxStalenessSeconds: Number.POSITIVE_INFINITY },
         pay: { scopes: ['api:read'], maxStalenessSeconds: tightestSeconds },
       },
+      ...(parts.feed === undefined ? {} : { feed: parts.feed() }),
       ...(hasDisk ? { cacheFile: `/sim/${machine.name}/cache` } : {}),
     }
     const one = createValidator(tampering.validator?.(options) ?? options)

@@ -16,6 +16,8 @@ import { createMachine, EPOCH_MS, type Machine } from './machine.ts'
 import { createNetwork, type Network, type Weather } from './network.ts'
 import { API, type Asker, ISSUER, REDIRECT, SERVICE_SECRET, type SimulatedNode, startNode } from './node.ts'
 import type { Login } from './people.ts'
+import type { RelayPlace } from './relay.ts'
+import { createRelays } from './relays.ts'
 import { openStoreMachine, type StoreMachine } from './store.ts'
 import type { Tampering } from './tampering.ts'
 import type { VirtualTime } from './time.ts'
@@ -41,6 +43,8 @@ export interface World {
   readonly store: StoreMachine
   readonly nodes: readonly NodePlace[]
   readonly watchers: readonly Watcher[]
+  /** Between some of the validators and the nodes, in some worlds; the second may read from the first. */
+  readonly relays: readonly RelayPlace[]
   /** Where people and operators are; it never fails. */
   readonly apps: Machine
   readonly subjects: readonly SubjectId[]
@@ -118,6 +122,7 @@ export async function createWorld(parts: WorldParts): Promise<World> {
     store,
     nodes: places,
     watchers: [],
+    relays: [],
     apps,
     subjects,
     clients,
@@ -142,24 +147,29 @@ export async function createWorld(parts: WorldParts): Promise<World> {
       while (places.some(({ node }) => node === undefined)) await apps.delay(20)
     })(),
   )
+  const ways = createRelays(world, { ...parts, machine, pickNode })
+  ;(world.relays as RelayPlace[]).push(...ways.relays)
   const watchers = Array.from({ length: shape.whole(2, 3) }, (_, index) => {
     const one = machine(`validator-${index + 1}`)
     disk.add(one)
     one.setOffset(shape.between(-400, 400))
+    const feed = ways.feedFor(one.name)
     return createWatcher({
+      ...(feed === undefined ? {} : { feed }),
       machine: one,
       time,
       network,
       history,
       tampering,
       dice: dice.named(`way to ${one.name}`),
-      pick: () => pickNode(shape),
+      pick: (url) => ways.reached(url, shape),
       skewSeconds: settings.leewaySeconds,
       tightestSeconds: shape.pick([1, 3, 6, 15]),
       hasDisk: shape.happens(0.5),
     })
   })
   ;(world.watchers as Watcher[]).push(...watchers)
+  void ways.watchOver().catch((cause: unknown) => history.failed(cause))
   return world
 
   function place(on: Machine): NodePlace {
