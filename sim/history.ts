@@ -22,6 +22,8 @@ export interface TokenFact {
   readonly signedMs: number
   /** When the sign-in behind it had been made; the token's own beginning where there is none. */
   readonly grantMadeMs: number
+  /** When the client had been agreed to there: a client's end reaches what was agreed before it, and no session. */
+  readonly agreedMs: number
   /** Its issue time lies ahead of the node's clock: it was lifted past a cutoff. */
   readonly lifted: boolean
   /** Bound to a key, so that no validator takes it without a proof. */
@@ -358,7 +360,7 @@ export function covers(fact: RevocationFact, token: TokenFact): boolean {
   if (fact.isUndone === true) return false
   if (token.forged === true) return fact.kind === 'key' && token.signedMs > 0
   if (fact.act === 'revoke' && TERMINAL.includes(fact.kind)) return true
-  if (fact.act === 'revoke' && token.grantMadeMs < fact.askedMs) return true
+  if (fact.act === 'revoke' && (fact.kind === 'client' ? token.agreedMs : token.grantMadeMs) < fact.askedMs) return true
   if (token.signedMs < fact.askedMs) return true
   const ackMs = fact.ackMs ?? Number.POSITIVE_INFINITY
   if (fact.act === 'suspend' && token.signedMs < (fact.endedMs ?? Number.POSITIVE_INFINITY) && token.beganMs > ackMs) return true

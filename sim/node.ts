@@ -63,6 +63,12 @@ export interface NodeParts {
 
 export type SimulatedNode = Awaited<ReturnType<typeof startNode>>
 
+/** When the session behind a grant had been made, and when its client had been agreed to. */
+interface Made {
+  readonly madeMs: number
+  readonly agreedMs: number
+}
+
 /** Who asks at the token endpoint, as the door would have found out. */
 export interface Asker {
   readonly client: ClientId
@@ -176,19 +182,19 @@ export async function startNode(parts: NodeParts) {
           ...(jkt === undefined ? {} : { jkt }),
         }),
       )
-      return { code, madeMs, session: session.id, device: session.device }
+      return { code, madeMs, agreedMs: time.nowMs, session: session.id, device: session.device }
     },
 
-    exchange: (code: string, verifier: string, asker: Asker, madeMs: number) =>
-      issuing(madeMs, async () => {
+    exchange: (code: string, verifier: string, asker: Asker, made: Made) =>
+      issuing(made, async () => {
         const request = { code, redirectUri: REDIRECT, codeVerifier: verifier, scope: undefined, resources: [] }
         return abreast(await callerOf(asker), (caller) => authorizationCode(request, caller, grantParts), { registry, clients })
       }),
 
     /** `login` is what the token comes from, whoever asks with it now. */
-    refresh: (token: string, asker: Asker, login: { readonly madeMs: number; readonly jkt: string | undefined }) =>
+    refresh: (token: string, asker: Asker, login: Made & { readonly jkt: string | undefined }) =>
       issuing(
-        login.madeMs,
+        login,
         async () => {
           const beganMs = time.nowMs
           const asked = { refreshToken: token, scope: undefined, resources: [] }
@@ -250,12 +256,12 @@ export async function startNode(parts: NodeParts) {
     return { client: known, reachMs, jkt, seen, uses: [] }
   }
 
-  async function issuing(madeMs: number | undefined, flow: () => Promise<TokenSet>, presented?: string): Promise<TokenSet> {
+  async function issuing(made: Made | undefined, flow: () => Promise<TokenSet>, presented?: string): Promise<TokenSet> {
     const beganMs = time.nowMs
     const owner = presented === undefined ? undefined : parseRefreshToken(presented)?.family
     try {
       const answer = await flow()
-      note(answer, beganMs, madeMs)
+      note(answer, beganMs, made)
       return answer
     } catch (cause) {
       // What was found to be theft is revoked before the refusal leaves.
@@ -266,7 +272,7 @@ export async function startNode(parts: NodeParts) {
     }
   }
 
-  function note(answer: TokenSet, beganMs: number, madeMs: number | undefined): void {
+  function note(answer: TokenSet, beganMs: number, made: Made | undefined): void {
     const [header, payload] = answer.accessToken
       .split('.')
       .slice(0, 2)
@@ -292,7 +298,8 @@ export async function startNode(parts: NodeParts) {
       expiresAtMs: claims.exp * 1000,
       beganMs,
       ...signing,
-      grantMadeMs: madeMs ?? signing.signedMs,
+      grantMadeMs: made?.madeMs ?? signing.signedMs,
+      agreedMs: made?.agreedMs ?? signing.signedMs,
       bound: claims.cnf !== undefined,
     })
   }

@@ -85,7 +85,7 @@ async function endThenRenew(world: World, dice: Dice, key: string): Promise<void
 /** A client that is much in use: every node has just had to do with it, and remembers it for a moment. */
 async function knock(world: World, dice: Dice, client: ClientId): Promise<void> {
   const asker = { client, seen: new Uint8Array(8) }
-  const nothing = (node: SimulatedNode) => node.refresh('of no worth', asker, { madeMs: 0, jkt: undefined })
+  const nothing = (node: SimulatedNode) => node.refresh('of no worth', asker, { madeMs: 0, agreedMs: 0, jkt: undefined })
   await Promise.all(world.nodes.map((place) => ask(world, dice, nothing, place).catch(() => {})))
 }
 
@@ -179,6 +179,7 @@ export async function leakKey(world: World, dice: Dice): Promise<void> {
       beganMs: time.nowMs,
       signedMs: time.nowMs,
       grantMadeMs: time.nowMs,
+      agreedMs: time.nowMs,
       lifted: false,
       bound: false,
       forged: true,

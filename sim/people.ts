@@ -28,6 +28,7 @@ export interface Login {
   readonly session: string
   readonly device: string
   readonly madeMs: number
+  readonly agreedMs: number
   readonly beganMs: number
   readonly jkt: string | undefined
   family: string
@@ -84,7 +85,7 @@ async function signIn(subject: SubjectId, name: string, world: World, dice: Dice
   const beganMs = time.nowMs
   try {
     const { code, ...made } = await ask(world, dice, (node) => node.signIn(subject, client, verifier, jkt))
-    const exchange = () => ask(world, dice, (node) => node.exchange(code, verifier, asker, made.madeMs))
+    const exchange = () => ask(world, dice, (node) => node.exchange(code, verifier, asker, made))
     const tokens = await exchange()
     const refresh = tokens.refresh?.token ?? ''
     const family = parseRefreshToken(refresh)?.family ?? ''
