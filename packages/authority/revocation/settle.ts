@@ -122,8 +122,8 @@ async function confirm(pending: PendingReceipt, first: Made, parts: SettleParts)
 
 /** Late, or overtaken: a token may have been issued before this acknowledgment and past its cutoff. */
 async function isOutrun({ target }: PendingReceipt, made: Made, parts: SettleParts): Promise<boolean> {
-  const nowMs = await parts.store.now()
-  return !isInTime(nowMs, made.span.cutoffMs, parts) || (await isOvertaken(target, made, parts))
+  const [nowMs, isCrossed] = await Promise.all([parts.store.now(), isOvertaken(target, made, parts)])
+  return isCrossed || !isInTime(nowMs, made.span.cutoffMs, parts)
 }
 
 /** Entries before our own that are looked at when commits crossed. */
@@ -138,15 +138,9 @@ async function isOvertaken(target: KnownTarget, { span, atMs, place }: Made, { s
   // A larger one that is out of reach is of a time before the store's clock was set back.
   const reachMs = atMs + guardMsOf(settings) + MAX_AHEAD_MS
   if (place.beforeMs < span.cutoffMs || place.beforeMs >= reachMs) return false
-  const before = await store.revocations.after(Math.max(0, place.seq - 1 - MAX_CROSSED), MAX_CROSSED)
+  const crossed = await store.revocations.before(place.seq, MAX_CROSSED, span.cutoffMs, reachMs)
   const isSame = (entry: LogEntry) => entry.target === target.id && entry.issuer === target.issuer
-  return before.some(
-    (entry) =>
-      entry.seq < place.seq &&
-      entry.cutoffMs >= span.cutoffMs &&
-      entry.cutoffMs < reachMs &&
-      (entry.kind !== target.kind || target.kind === 'scope' || isSame(entry)),
-  )
+  return crossed.some((entry) => entry.kind !== target.kind || target.kind === 'scope' || isSame(entry))
 }
 
 const isInTime = (nowMs: number, cutoffMs: number, { settings }: SettleParts): boolean => nowMs <= cutoffMs - slackMsOf(settings)

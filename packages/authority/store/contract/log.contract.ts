@@ -107,6 +107,20 @@ export function logContract(given: () => Store): void {
     assert.equal((await readAll(store, seq)).length, 15)
   })
 
+  test('what lies before an entry is found by how large its cutoff is, the latest first, and only so far back', async () => {
+    const store = given()
+    const cutoffs = [5, 1, 7, 3, 9, 5]
+    const places = await store.transact(async (tx) =>
+      cutoffs.map((ahead) => tx.revocations.append(anEntry({ cutoffMs: NOW_MS + ahead }))),
+    )
+    const last = places.at(-1)?.seq as number
+    const found = async (within: number) =>
+      (await store.revocations.before(last, within, NOW_MS + 5, NOW_MS + 9)).map(({ seq }) => last - seq)
+    assert.deepEqual(await found(5), [3, 5])
+    assert.deepEqual(await found(4), [3])
+    assert.deepEqual(await found(2), [])
+  })
+
   test('a snapshot holds all that is needed up to its head, while others append', async () => {
     const store = given()
     const start = await store.revocations.head()

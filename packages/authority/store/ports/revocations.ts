@@ -39,6 +39,8 @@ export interface RevocationLookups {
   head(): Promise<LogHead>
   /** Entries after `seq` in order, at most `limit`. */
   after(seq: number, limit: number): Promise<readonly LogEntry[]>
+  /** Of the `within` entries before `seq`, those whose cutoff is at least `fromMs` and below `toMs`, the latest first. */
+  before(seq: number, within: number, fromMs: number, toMs: number): Promise<readonly LogEntry[]>
   /** Every entry still needed at `nowAt`, with the head they are complete up to, read at one moment. */
   snapshot(nowAt: number): Promise<{ head: LogHead; entries: readonly Revocation[] }>
   /** Entries for one key, newest first, at most 100. */

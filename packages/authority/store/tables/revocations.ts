@@ -44,6 +44,11 @@ export function revocationLookups(sql: Sql, news: News, snapshot: RevocationLook
       const rows = await sql.read(text, [seq, boundedLimit(limit, MAX_ENTRIES)])
       return rows.map((row) => readEntry(row, sql))
     },
+    async before(seq, within, fromMs, toMs) {
+      const text = `${ENTRY} and ${after(sql, '$1')} and l.seq < $2 and l.cutoff_ms >= $3 and l.cutoff_ms < $4 order by l.seq desc`
+      const rows = await sql.read(text, [seq - 1 - boundedLimit(within, MAX_ENTRIES), seq, fromMs, toMs])
+      return rows.map((row) => readEntry(row, sql))
+    },
     snapshot,
     async ofKey(key) {
       return (await sql.read(OF_KEY, [key])).map((row) => readEntry(row, sql))
