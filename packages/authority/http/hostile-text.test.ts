@@ -35,7 +35,7 @@ const FIELDS = [
   'refresh_token',
   'scope',
   'resource',
-  'token', // biome-ignore format: a list
+  'token',
   'token_type_hint',
   'state',
   'nonce',
@@ -46,7 +46,7 @@ const FIELDS = [
   'id_token_hint',
   'username',
   'password',
-  'form', // biome-ignore format: a list
+  'form',
   'client_assertion',
   'client_assertion_type',
   'decision',
@@ -58,7 +58,7 @@ const FIELDS = [
   'validator',
   'region',
   'done',
-  'v', // biome-ignore format: a list
+  'v',
 ] as const
 
 interface Route {
