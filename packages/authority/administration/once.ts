@@ -4,10 +4,9 @@
  */
 import { toBase64Url } from '@signet/kernel/bytes.ts'
 import { epochSeconds, type Sha256 } from '@signet/kernel/surroundings.ts'
-import { claimOfActor, decodeAnswer, encodeAnswer, IDEMPOTENCY_SECONDS } from '../revocation/record.ts'
+import { claimOfActor, encodeAnswer, IDEMPOTENCY_SECONDS, storedAnswer } from '../revocation/record.ts'
 import type { Tx } from '../store/store.ts'
 import type { Asker } from './actor.ts'
-import { refuse } from './reasons.ts'
 
 export interface Once {
   /** Whether it was done before. Refuses a key that another request of theirs was sent with. */
@@ -23,7 +22,7 @@ export function once(act: readonly string[], { actor, idempotencyKey }: Asker, s
   const request = toBase64Url(sha256(['signet/admin/what', ...act].join('\u0000')))
   const wasDone = async (tx: Tx): Promise<boolean> => {
     const before = await tx.idempotency.find(claim)
-    if (before !== undefined && decodeAnswer(before).request !== request) throw refuse('conflict', 'idempotency_key_reused')
+    if (before !== undefined) storedAnswer(before, request)
     return before !== undefined
   }
   return {

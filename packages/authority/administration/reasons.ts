@@ -22,7 +22,6 @@ export type AdminReason =
   | 'backup_exists'
   | 'backup_not_here'
   | 'changed_meanwhile'
-  | 'idempotency_key_reused'
   | 'needs_wider_scope'
   | 'busy'
 

@@ -6,6 +6,7 @@ import type { Chance, Clock, Sha256 } from '@signet/kernel/surroundings.ts'
 import { type AuditActor, type AuditDetail, type AuditIdRole, audited } from '../audit/events.ts'
 import type { LogAct, LogEntry } from '../store/ports/revocations.ts'
 import type { Tx } from '../store/store.ts'
+import { refuse } from './refuse.ts'
 import type { Act, KnownTarget, Span, Why } from './target.ts'
 
 /** What was done under an idempotency key. */
@@ -86,6 +87,12 @@ export const requestDigest = (sha256: Sha256, act: Act | 'resume', target: Known
   toBase64Url(digest(sha256, 'signet/revocation/what', act, target.kind, target.issuer, target.id))
 
 export const encodeAnswer = (answer: StoredAnswer): string => JSON.stringify(answer)
-export const decodeAnswer = (text: string): StoredAnswer => JSON.parse(text) as StoredAnswer
+
+/** What was answered under an idempotency key before. Refuses the key when it came with another request then. */
+export function storedAnswer(text: string, request: string): StoredAnswer {
+  const answer = JSON.parse(text) as StoredAnswer
+  if (answer.request !== request) throw refuse('conflict', 'idempotency_key_reused')
+  return answer
+}
 
 const digest = (sha256: Sha256, ...parts: readonly string[]): Uint8Array => sha256(parts.join('\u0000'))

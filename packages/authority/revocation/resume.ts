@@ -2,7 +2,7 @@
 import { epochSeconds } from '@signet/kernel/surroundings.ts'
 import type { Tx } from '../store/store.ts'
 import { forgetHolder, refuseHeldElsewhere } from './held-in.ts'
-import { auditAct, claimOfActor, decodeAnswer, encodeAnswer, IDEMPOTENCY_SECONDS, requestDigest } from './record.ts'
+import { auditAct, claimOfActor, encodeAnswer, IDEMPOTENCY_SECONDS, requestDigest, storedAnswer } from './record.ts'
 import { refuse } from './refuse.ts'
 import type { RevokerParts } from './settle.ts'
 import { changeStanding, findStatus } from './standing.ts'
@@ -21,7 +21,7 @@ export async function resumeTarget(target: KnownTarget, why: Why, parts: Revoker
     const resumed = await store.transact(async (tx) => {
       const before = claim && (await tx.idempotency.find(claim))
       if (before !== undefined) {
-        if (decodeAnswer(before).request !== request) throw refuse('conflict', 'idempotency_key_reused')
+        storedAnswer(before, request)
         return true
       }
       if (!(await liftWithin(tx, target, why, parts))) return false

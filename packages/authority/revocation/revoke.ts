@@ -11,13 +11,13 @@ import { notePrior } from './prior.ts'
 import {
   auditAct,
   claimOfActor,
-  decodeAnswer,
   encodeAnswer,
   IDEMPOTENCY_SECONDS,
   keyOf,
   logEntry,
   requestDigest,
   type StoredAnswer,
+  storedAnswer,
 } from './record.ts'
 import { refuse } from './refuse.ts'
 import { liftWithin, resumeTarget } from './resume.ts'
@@ -138,7 +138,7 @@ export function createRevoker(parts: RevokerParts): Revoker {
         act,
         why,
         key,
-        outcome: { kind: 'repeated', answer: sameRequest(decodeAnswer(before), requestDigest(sha256, act, target)) },
+        outcome: { kind: 'repeated', answer: storedAnswer(before, requestDigest(sha256, act, target)) },
       }
     }
     const prior = await notePrior(tx, target, act, sha256)
@@ -184,8 +184,3 @@ export function createRevoker(parts: RevokerParts): Revoker {
 
 /** A scope has no grants of its own: those that carry it go on without what was issued with it. */
 const actOf = (target: Target, why: Why): Act => (why.keepGrants === true || target.kind === 'scope' ? 'renew' : 'revoke')
-
-function sameRequest(answer: StoredAnswer, request: string): StoredAnswer {
-  if (answer.request !== request) throw refuse('conflict', 'idempotency_key_reused')
-  return answer
-}
