@@ -8,6 +8,7 @@ import { readWords, type Words } from './revocation-table.ts'
 import type { RevocationView } from './revocation-view.ts'
 import { MAX_TOKEN_SCOPES, scopeNames } from './scope.ts'
 import type { Sha256 } from './surroundings.ts'
+import { TwoGenerations } from './two-generations.ts'
 
 /** A token's keys as they stand in the registry: four words each, side by side, and the kind of each. */
 export interface TokenDigests {
@@ -233,37 +234,21 @@ class KindKeyer {
   }
 }
 
-/** Digests that tokens share, remembered by the text they are made from: what was asked for lately stays. */
+/** Digests that tokens share, remembered by the text they are made from. */
 class SharedDigests {
   private readonly make: (text: string) => Words
-  private last: string | undefined
-  private lastWords: Words = NONE
-  private young = new Map<string, Words>()
-  private old = new Map<string, Words>()
+  private readonly known = new TwoGenerations<string, Words>(2 * REMEMBERED)
 
   constructor(make: (text: string) => Words) {
     this.make = make
   }
 
   recall(text: string): Words {
-    if (text !== this.last) {
-      this.lastWords = this.remembered(text)
-      this.last = text
-    }
-    return this.lastWords
-  }
-
-  private remembered(text: string): Words {
-    const young = this.young.get(text)
-    if (young !== undefined) return young
-    const words = this.old.get(text) ?? this.make(text)
+    const known = this.known.get(text)
+    if (known !== undefined) return known
+    const words = this.make(text)
     // A long one may stand for hundreds of scopes; no authority of ours issues such.
-    if (text.length > MAX_PREPARED_ID) return words
-    if (this.young.size >= REMEMBERED) {
-      this.old = this.young
-      this.young = new Map()
-    }
-    this.young.set(text, words)
+    if (text.length <= MAX_PREPARED_ID) this.known.set(text, words)
     return words
   }
 }

@@ -5,6 +5,7 @@
  */
 import { hash } from 'node:crypto'
 import { equalBytes } from '@signet/kernel/bytes.ts'
+import { TwoGenerations } from '@signet/kernel/two-generations.ts'
 import {
   type Algorithm,
   isRecord,
@@ -16,7 +17,6 @@ import {
   verifyingKey,
 } from './jwk.ts'
 import { mediaType, parseHeader, parseJws } from './jws.ts'
-import { TwoGenerations } from './two-generations.ts'
 
 export { DpopNonces, nonceMac } from './dpop-nonces.ts'
 export { type ReplayAnswer, ReplayCache } from './replay-cache.ts'

@@ -6,10 +6,10 @@
 
 import { EPOCH_HEADER } from '@signet/kernel/feed.ts'
 import type { Surroundings, Timer } from '@signet/kernel/surroundings.ts'
+import { TwoGenerations } from '@signet/kernel/two-generations.ts'
 import { type Bounds, fetchWhole, HttpTrouble, type Transport } from './http.ts'
 import { type Algorithm, isRecord } from './jwk.ts'
 import type { KeySet } from './key-set.ts'
-import { TwoGenerations } from './two-generations.ts'
 
 export interface JwksParts {
   readonly keys: KeySet

@@ -1,7 +1,7 @@
 /** Compact JWS (RFC 7515 §7.1), read strictly: canonical base64url, JSON objects, no extension we do not know. */
 
+import { TwoGenerations } from '@signet/kernel/two-generations.ts'
 import { type Algorithm, algorithm, isRecord } from './jwk.ts'
-import { TwoGenerations } from './two-generations.ts'
 
 export interface JwsHeader {
   readonly alg: Algorithm

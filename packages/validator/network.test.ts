@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { createServer, type RequestListener, type Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { afterEach, describe, test } from 'node:test'
+import { TwoGenerations } from '@signet/kernel/two-generations.ts'
 import { manualClock, seededChance } from '@signet/testkit/surroundings.ts'
 import fc from 'fast-check'
 import { jwtVerify } from 'jose'
@@ -11,7 +12,6 @@ import { testKey } from './issuer.testkit.ts'
 import { Backoff } from './pace.ts'
 import { readEvents, type SseEvent, SseTooLong } from './sse.ts'
 import { realSurroundings } from './surroundings.ts'
-import { TwoGenerations } from './two-generations.ts'
 
 let server: Server | undefined
 afterEach(() => {

@@ -4,7 +4,7 @@
  * no permission names gives nothing.
  */
 import type { AccessTokenClaims } from '@signet/kernel/claims.ts'
-import { TwoGenerations } from './two-generations.ts'
+import { TwoGenerations } from '@signet/kernel/two-generations.ts'
 
 export interface PermissionRule {
   /** Any one of these scopes gives the permission. Unless given: the scope of the permission's own name. */

@@ -3,8 +3,9 @@
  * anew by each request, that takes longer than all else there is to do. So they are kept by a number made of the end of the signature,
  * and the text is compared. Where two have the same number the later one stays: the other is verified again.
  */
+
+import { TwoGenerations } from '@signet/kernel/two-generations.ts'
 import type { SeenToken } from './token.ts'
-import { TwoGenerations } from './two-generations.ts'
 
 export class SeenTokens {
   private readonly byPlace: TwoGenerations<number, SeenToken>

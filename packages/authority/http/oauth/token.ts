@@ -2,7 +2,7 @@
 import { fault, type Refusal, refusal } from '@signet/kernel/errors.ts'
 import type { ClientId } from '@signet/kernel/ids.ts'
 import { addressKey, networkOf } from '@signet/kernel/rate-limit.ts'
-import { TwoGenerations } from '@signet/validator/two-generations.ts'
+import { TwoGenerations } from '@signet/kernel/two-generations.ts'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { authorizationCode, type CodeExchangeParts } from '../../grants/authorization-code.ts'
 import { clientCredentials } from '../../grants/client-credentials.ts'
