@@ -1,0 +1,257 @@
+/**
+ * Reads on in the revocation log and takes what is new into the registry's view: woken by the bus, by commits of this node's own, and by a
+ * poll that needs neither. Knows up to where and since when everything was read. The loss of the store ends nothing: it looks again.
+ */
+import type { BatchOutcome, Position, RevocationView } from '@signet/kernel/revocation-view.ts'
+import { encodeRecords } from '@signet/kernel/snapshot.ts'
+import { epochSeconds, type Timer } from '@signet/kernel/surroundings.ts'
+import type { LogEntry } from '../store/ports/revocations.ts'
+import type { LearnedBy, RegistryFollower, RegistryParts } from './registry.ts'
+import { poisonGuardMsOf, slackMsOf } from './rules.ts'
+import { type IssuerStanding, issuerStanding } from './standing.ts'
+import type { Moment, StoreClock } from './store-clock.ts'
+import { createWitness, type Witness } from './witness.ts'
+
+/** Entries read at once. */
+const PAGE = 1000
+/** A look that takes longer is given up; its answer no longer counts. */
+const PATIENCE_MS = 5000
+
+export class LogReader {
+  readonly witness: Witness
+  /** How the whole issuer stood when it was last read. */
+  standing: IssuerStanding = { status: 'active', cutoffMs: 0, revokedMs: 0, familiesEndedMs: 0 }
+  /** As `Registry` says it: follows the largest cutoff applied once the issuer's standing is as new. */
+  reachMs = 0
+  /** When the last look began that found everything; undefined before that. */
+  fresh: Moment | undefined
+  readonly #view: RevocationView
+  readonly #parts: RegistryParts
+  readonly #storeClock: StoreClock
+  readonly #pollMs: number
+  readonly #followers = new Set<RegistryFollower>()
+  #standingIsOld = true
+  /** The largest cutoff applied. */
+  #appliedMs = 0
+  #looking: Promise<void> | undefined
+  #wanted = false
+  /** Raised with each look; an older look that is still under way has been given up. */
+  #look = 0
+  #lost = false
+  /** What the look under way was begun by. */
+  #by: LearnedBy = 'poll'
+  /** A commit of our own was not taken in as it was told, so the next wake-up has something to find. */
+  #leftOut = false
+  #closed = false
+  #timer: Timer | undefined
+  readonly #subscriptions: readonly { stop(): void }[]
+
+  constructor(view: RevocationView, storeClock: StoreClock, parts: RegistryParts) {
+    this.#view = view
+    this.#storeClock = storeClock
+    this.#parts = parts
+    // Four looks within the age that minting bears.
+    this.#pollMs = Math.min(1000, Math.max(50, parts.settings.mintStalenessMilliseconds / 4))
+    this.witness = createWitness(slackMsOf(parts.settings))
+    this.#subscriptions = [
+      parts.bus.subscribe('revocations', () => this.#wake()),
+      parts.store.revocations.followCommits((entries) => this.#takeOwn(entries)),
+    ]
+  }
+
+  /** The first look, which must succeed: throws what the store throws. */
+  async start(): Promise<void> {
+    const first = this.#readOn(++this.#look)
+    this.#looking = first.catch(() => {}) // Whoever wakes us meanwhile waits for it.
+    try {
+      await first
+    } finally {
+      this.#looking = undefined
+    }
+    this.#scheduleNext()
+  }
+
+  /** As `Registry` says it. */
+  follow(follower: RegistryFollower): { stop(): void } {
+    const one = { applied: follower.applied.bind(follower), reset: follower.reset.bind(follower) }
+    this.#followers.add(one)
+    return { stop: () => void this.#followers.delete(one) }
+  }
+
+  /** As `Registry` says it. */
+  async lookNow(until?: Position): Promise<void> {
+    const isApplied = () => until !== undefined && this.#position(until.epoch) >= until.seq
+    if (isApplied()) return
+    if (this.#looking !== undefined) await this.#looking
+    if (isApplied()) return
+    if (!this.#closed) await this.#startLook(true)
+  }
+
+  close(): void {
+    this.#closed = true
+    this.#look++
+    for (const subscription of this.#subscriptions) subscription.stop()
+    this.#timer?.cancel()
+    this.#followers.clear()
+  }
+
+  // ── When to look ──
+
+  #wake(): void {
+    if (this.#closed) return
+    // A file on this machine is this node's alone: nobody else can have put anything there.
+    if (this.#parts.store.engine === 'sqlite' && !this.#leftOut) return
+    if (this.#looking === undefined) void this.#startLook(true)
+    else this.#wanted = true
+  }
+
+  #startLook(woken: boolean): Promise<void> {
+    this.#looking ??= this.#lookOnce(woken).finally(() => {
+      this.#looking = undefined
+      this.#scheduleNext()
+    })
+    return this.#looking
+  }
+
+  #scheduleNext(): void {
+    this.#timer?.cancel()
+    if (this.#closed) return
+    const { timers } = this.#parts
+    this.#timer = timers.after(this.#pollMs, () => void this.#startLook(false))
+    if (this.#wanted) timers.soon(() => !this.#closed && void this.#startLook(true))
+    this.#wanted = false
+  }
+
+  /** Ends within the patience, whatever the store does; never fails. */
+  async #lookOnce(woken: boolean): Promise<void> {
+    const look = ++this.#look
+    this.#by = woken ? 'wake_up' : 'poll'
+    const patience = Promise.withResolvers<never>()
+    const timer = this.#parts.timers.after(PATIENCE_MS, () => patience.reject(new Error('the store did not answer in time')))
+    try {
+      await Promise.race([this.#readOn(look, woken), patience.promise])
+      if (this.#lost && !this.#closed) this.#parts.observe?.found?.()
+      this.#lost = false
+    } catch (cause) {
+      this.#look++ // What is still under way is given up.
+      if (!this.#lost && !this.#closed) this.#parts.observe?.lost?.(cause)
+      this.#lost = true
+    } finally {
+      timer.cancel()
+    }
+  }
+
+  // ── Looking ──
+
+  /** `woken`: there probably is something new, so it is asked for along with the head. */
+  async #readOn(look: number, woken = false): Promise<void> {
+    const { store, clock } = this.#parts
+    const asked = { wall: clock.now(), monotonic: clock.monotonic() }
+    const before = this.#view.position
+    this.#leftOut = false
+    const [head, ahead] = await Promise.all([
+      store.revocations.head(),
+      woken && before !== undefined ? store.revocations.after(before.seq, PAGE) : undefined,
+      this.#storeClock.measure(asked),
+    ])
+    this.#assertCurrent(look)
+    if (before?.epoch === head.epoch && before.seq > head.seq) {
+      throw new Error(`the log went back from ${before.seq} to ${head.seq}: entries were lost, and a new epoch has to begin`)
+    }
+    if (before?.epoch !== head.epoch || before.seq < head.floor) await this.#readAnew(look)
+    else if (ahead !== undefined && ahead.length > 0) await this.#apply(look, ahead)
+    for (let seq = -1; this.#position(head.epoch) < head.seq && this.#position(head.epoch) > seq; ) {
+      seq = this.#position(head.epoch)
+      const entries = await store.revocations.after(seq, PAGE)
+      this.#assertCurrent(look)
+      await this.#apply(look, entries)
+    }
+    if (this.#standingIsOld) await this.#readStanding(look)
+    this.reachMs = this.#appliedMs
+    if (this.#position(head.epoch) >= head.seq) this.fresh = asked
+  }
+
+  /** The last number applied in this epoch; -1 while we are in another. */
+  #position(epoch: string): number {
+    return this.#view.position?.epoch === epoch ? this.#view.position.seq : -1
+  }
+
+  async #apply(look: number, read: readonly LogEntry[]): Promise<void> {
+    const { epoch, seq } = this.#view.position as Position
+    // What we have committed ourselves since we asked is known already.
+    const entries = read.filter((entry) => entry.epoch !== epoch || entry.seq > seq)
+    if (entries.length === 0 && read.length > 0) return
+    // They went, or the epoch did, between two questions.
+    if (!this.#follows(entries)) return this.#readAnew(look)
+    const outcome = this.#takeIn(entries, this.#by)
+    if (outcome !== 'applied') throw new Error(`entries ${seq + 1} to ${seq + entries.length} of the log are ${outcome}`)
+    this.#standingIsOld ||= entries.some((entry) => this.#isWide(entry))
+  }
+
+  /**
+   * A commit of this node, by its own word: what follows on what is known need not be read again. Otherwise others have committed in
+   * between, or another epoch has begun, and a look finds it all in order.
+   */
+  #takeOwn(entries: readonly LogEntry[]): void {
+    const mayBeTaken = this.#follows(entries) && !entries.some((entry) => this.#isWide(entry))
+    if (!mayBeTaken || this.#takeIn(entries, 'commit') !== 'applied') this.#leftOut = true
+    else if (!this.#standingIsOld) this.reachMs = this.#appliedMs
+  }
+
+  #follows(entries: readonly LogEntry[]): boolean {
+    const { position } = this.#view
+    if (position === undefined || entries.length === 0) return false
+    return entries.every((entry, n) => entry.seq === position.seq + 1 + n && entry.epoch === position.epoch)
+  }
+
+  /** On the issuer itself, or on a key, which may say that another region took over from us: then its standing is to be read. */
+  #isWide({ kind, issuer }: LogEntry): boolean {
+    return (kind === 'issuer' || kind === 'key') && issuer === this.#parts.issuer
+  }
+
+  /** Takes in what follows, and tells of it. */
+  #takeIn(entries: readonly LogEntry[], by: LearnedBy): BatchOutcome {
+    const first = entries[0] as LogEntry
+    const { epoch, seq: from } = first
+    const to = from + entries.length - 1
+    const saltVersion = this.#view.salt?.version ?? 0
+    const outcome = this.#view.applyBatch({ epoch, from, to, saltVersion, entries }, this.#limit())
+    if (outcome !== 'applied') return outcome
+    const storeNowMs = this.#storeClock.nowMs()
+    this.witness.saw(entries, storeNowMs)
+    for (const { cutoffMs } of entries) this.#appliedMs = Math.max(this.#appliedMs, cutoffMs)
+    this.#parts.observe?.learned?.(by, Math.max(0, storeNowMs - first.atMs))
+    for (const follower of this.#followers) follower.applied(epoch, entries)
+    return outcome
+  }
+
+  async #readStanding(look: number): Promise<void> {
+    const standing = await issuerStanding(this.#parts.store)
+    this.#assertCurrent(look)
+    this.standing = standing
+    this.#standingIsOld = false
+  }
+
+  async #readAnew(look: number): Promise<void> {
+    const { store, clock } = this.#parts
+    const { head, entries } = await store.revocations.snapshot(epochSeconds(clock.now()))
+    this.#assertCurrent(look)
+    const snapshot = { epoch: head.epoch, seq: head.seq, salt: head.salt, records: encodeRecords(entries) }
+    const outcome = this.#view.replace(snapshot, this.#limit())
+    if (outcome === 'poisoned' || outcome === 'full') throw new Error(`the log's snapshot at ${head.seq} is ${outcome}`)
+    this.#standingIsOld = true
+    this.#appliedMs = head.cutoffMs
+    // A commit of our own may have taken us further meanwhile.
+    const position = this.#view.position as Position
+    this.witness.begin(position)
+    for (const follower of this.#followers) follower.reset(position)
+  }
+
+  #limit(): { nowMs: number; guardMs: number } {
+    return { nowMs: this.#parts.clock.now(), guardMs: poisonGuardMsOf(this.#parts.settings) }
+  }
+
+  #assertCurrent(look: number): void {
+    if (look !== this.#look) throw new Error('this look was given up')
+  }
+}
