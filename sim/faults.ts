@@ -2,16 +2,11 @@
 import { PROMOTED } from '@signet/authority/failover.ts'
 import type { Dice } from './dice.ts'
 import { changeKey, leakKey, retry } from './operator.ts'
+import { RELAY_FAULTS } from './relay-faults.ts'
+import { type Fault, mend, stop } from './strike.ts'
 import { CALM, type World } from './world.ts'
 
-export interface Fault {
-  readonly name: string
-  /** Breaks something, and mends it itself after a while. */
-  strike(world: World, dice: Dice): Promise<void> | void
-}
-
 const node = (world: World, dice: Dice) => dice.pick(world.nodes)
-const relay = (world: World, dice: Dice) => dice.pick(world.relays)
 const watcher = (world: World, dice: Dice) => dice.pick(world.watchers)
 
 export const FAULTS: readonly Fault[] = [
@@ -293,86 +288,12 @@ export const FAULTS: readonly Fault[] = [
   },
 ]
 
-/** Where there are relays. */
-const RELAY_FAULTS: readonly Fault[] = [
-  {
-    name: 'a relay stands still',
-    strike: (world, dice) => stop(relay(world, dice).machine, false, dice.between(200, 20_000), world),
-  },
-  {
-    name: 'a relay sleeps',
-    strike: (world, dice) => stop(relay(world, dice).machine, true, dice.between(200, 20_000), world),
-  },
-  {
-    name: 'a relay restarts',
-    async strike(world, dice) {
-      const one = relay(world, dice)
-      if (!one.machine.isUp || one.machine.isPaused) return
-      const isPower = dice.happens(0.4)
-      world.history.tell(`${one.machine.name} ${isPower ? 'loses its power' : 'crashes'}`)
-      one.crash()
-      if (isPower) world.disk.powerCut(one.machine.name)
-      await world.apps.delay(dice.between(10, 9000))
-      if (!one.machine.isUp) one.start()
-    },
-  },
-  {
-    name: 'a relay is cut off',
-    async strike(world, dice) {
-      const { name } = relay(world, dice).machine
-      const isAbove = dice.happens(0.5)
-      const others = [...(isAbove ? world.nodes : world.watchers), ...world.relays].map(({ machine }) => machine.name)
-      const ways = dice.pick([['to'], ['from'], ['to', 'from']] as const)
-      world.history.tell(`${name} is cut off from ${isAbove ? 'its upstream' : 'its readers'} (${ways})`)
-      for (const way of ways)
-        for (const other of others) world.network.cut(...(way === 'to' ? ([name, other] as const) : ([other, name] as const)))
-      await mend(world, dice.between(300, 15_000))
-    },
-  },
-  {
-    name: 'what a relay hears is old, or not all',
-    async strike(world, dice) {
-      const one = relay(world, dice)
-      const change = dice.pick([{ replay: 0.8 }, { lost: 0.5 }, { frozen: true }, { slowMs: 2000 }])
-      world.history.tell(`something is in the way of ${one.machine.name}: ${JSON.stringify(change)}`)
-      Object.assign(one.middle, change)
-      await world.apps.delay(dice.between(2000, 15_000))
-      Object.assign(one.middle, { frozen: false, slowMs: 0, replay: 0, lost: 0 })
-    },
-  },
-  {
-    name: 'a relay forges',
-    async strike(world, dice) {
-      const one = relay(world, dice)
-      world.history.tell(`${one.machine.name} writes entries of its own`)
-      one.forges = true
-      await world.apps.delay(dice.between(2000, 15_000))
-      one.forges = false
-    },
-  },
-]
-
-type Stoppable = World['apps']
-
-async function stop(machine: Stoppable, slept: boolean, forMs: number, world: World): Promise<void> {
-  if (!machine.isUp || machine.isPaused) return
-  world.history.tell(`${machine.name} ${slept ? 'sleeps' : 'stands still'} for ${forMs.toFixed(0)} ms`)
-  machine.pause()
-  await world.apps.delay(forMs)
-  machine.resume(slept)
-}
-
 async function cut(world: World, dice: Dice, other: string, way: 'both' | 'to' | 'from'): Promise<void> {
   const { name } = node(world, dice).machine
   world.history.tell(`${name} and the ${other} are cut apart (${way})`)
   if (way !== 'from') world.network.cut(name, other)
   if (way !== 'to') world.network.cut(other, name)
   await mend(world, dice.between(300, 12_000))
-}
-
-async function mend(world: World, afterMs: number): Promise<void> {
-  await world.apps.delay(afterMs)
-  world.network.heal()
 }
 
 async function weather(world: World, dice: Dice, name: string, change: Partial<typeof CALM>): Promise<void> {
