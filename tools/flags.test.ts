@@ -37,6 +37,8 @@ describe('the scripts behind npm run', () => {
       [scripts.bench, '--only', 'nothing'],
       [scripts.chaos, '--fault', 'nothing'],
       [scripts.chaos, '--rounds', 'few'],
+      [scripts.chaos, '--store', 'sqlite', '--store', 'postgres'],
+      [scripts.sim, '--seed=1', '--seed=1'],
       [scripts.test, 'no/such/test'],
       [scripts.start, '--port', 'x'],
     ] as const) {

@@ -1,7 +1,7 @@
 /** The flags of the scripts behind `npm run …`: `--help` shows how they are used, and a mistake costs a line, not a stack trace. */
 import { type ParseArgsOptionsConfig, parseArgs } from 'node:util'
 
-/** Ends the process with 0 after `--help` and with 2 after an unknown flag. */
+/** Ends the process with 0 after `--help`, and with 2 after an unknown flag or two values for what takes one. */
 export function readFlags<const O extends ParseArgsOptionsConfig>(usage: string, options: O, allowPositionals = false) {
   const args = process.argv.slice(2)
   if (args.includes('--help') || args.includes('-h')) {
@@ -9,7 +9,12 @@ export function readFlags<const O extends ParseArgsOptionsConfig>(usage: string,
     process.exit(0)
   }
   try {
-    return parseArgs({ args, options, allowPositionals })
+    const { values, positionals, tokens } = parseArgs({ args, options, allowPositionals, tokens: true })
+    const given = tokens.filter((token) => token.kind === 'option').map(({ name }) => name)
+    // parseArgs would take the last one, and say nothing of the others.
+    const twice = given.find((name, n) => options[name]?.type === 'string' && !options[name].multiple && given.indexOf(name) < n)
+    if (twice !== undefined) refuseUsage(`--${twice} takes one value, and is given several`)
+    return { values, positionals }
   } catch (error) {
     return refuseUsage((error as Error).message.split(/\. (?=[A-Z])/)[0] as string)
   }
