@@ -13,18 +13,16 @@ interface RelaysParts extends WorldParts {
 
 /** Of what lags by so much and has other keys pinned than the nodes use, somebody pins the new ones (docs/relays.md). Milliseconds. */
 const ALARM_MS = 7000
-/** What still lags so long after has taken a set of keys from before what is pinned: it is started without what it kept. */
-const STUCK_MS = 8000
 const ROUND_MS = 1000
 
 export function createRelays(world: World, parts: RelaysParts) {
   const { time, network, history, disk } = world
   const dice = parts.dice.named('relays')
   let present = pinsOf(world.nodes) as PinnedKeys
-  /** What each that has the authority's keys pinned was started with, and whom it reads from. */
-  const pinned = new Map<string, { readonly keys: PinnedKeys; readonly from: RelayPlace | undefined; readonly atMs: number }>()
-  const pin = (name: string, from: RelayPlace | undefined): PinnedKeys => {
-    pinned.set(name, { keys: present, from, atMs: time.nowMs })
+  /** What each that has the authority's keys pinned was started with. */
+  const pinned = new Map<string, PinnedKeys>()
+  const pin = (name: string): PinnedKeys => {
+    pinned.set(name, present)
     return present
   }
 
@@ -51,7 +49,7 @@ export function createRelays(world: World, parts: RelaysParts) {
       pick: (url) => reached(url, ways),
       upstream,
       probeMilliseconds: dice.pick([200, 500]),
-      pins: () => pin(machine.name, upstream),
+      pins: () => pin(machine.name),
     })
     relay.start()
     relays.push(relay)
@@ -63,12 +61,12 @@ export function createRelays(world: World, parts: RelaysParts) {
     if (relays.length === 0 || dice.happens(0.4)) return undefined
     const relay = dice.pick(relays)
     const isCutOff = dice.happens(0.5)
-    return () => readingFrom(relay, isCutOff ? pin(name, relay) : undefined)
+    return () => readingFrom(relay, isCutOff ? pin(name) : undefined)
   }
 
   /**
    * Feed keys that were replaced as a whole, after a restore or a takeover, do not follow from the ones before: somebody pins the new ones,
-   * at each relay before those that read from it.
+   * at relays and readers in any order.
    */
   async function watchOver(): Promise<void> {
     while (relays.length > 0 && !world.isEnding) {
@@ -77,12 +75,9 @@ export function createRelays(world: World, parts: RelaysParts) {
       for (const one of [...relays, ...world.watchers]) {
         const { name, isUp, isPaused } = one.machine
         const has = pinned.get(name)
-        if (has === undefined || !isUp || isPaused || one.stalenessMs < ALARM_MS) continue
-        const isStuck = time.nowMs - has.atMs > STUCK_MS
-        if ((kidsOf(has.keys) === kidsOf(present) && !isStuck) || (has.from?.stalenessMs ?? 0) > ALARM_MS) continue
-        history.tell(`${name} gets the authority's feed keys of now${isStuck ? ', and keeps nothing else' : ''}`)
+        if (has === undefined || !isUp || isPaused || one.stalenessMs < ALARM_MS || kidsOf(has) === kidsOf(present)) continue
+        history.tell(`${name} gets the authority's feed keys of now`)
         one.crash()
-        if (isStuck) disk.wipe(name)
         one.start()
       }
     }
@@ -92,7 +87,7 @@ export function createRelays(world: World, parts: RelaysParts) {
 /** As a node shows them that has no doubts. */
 function pinsOf(nodes: readonly NodePlace[]): PinnedKeys | undefined {
   const place = nodes.find(({ node }) => node !== undefined && !node.keys.isDoubted)
-  return place?.node?.keys.jwks('feed') as PinnedKeys | undefined
+  return place?.node && ({ ...place.node.keys.jwks('feed'), at: place.machine.surroundings.clock.now() } as PinnedKeys)
 }
 
 const kidsOf = ({ keys }: PinnedKeys): string => keys.map(({ kid }) => kid).join()

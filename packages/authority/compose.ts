@@ -303,7 +303,7 @@ export async function assemble(foundation: Foundation) {
         open: settings.feedOpen,
         authorize: (request, reply) => requireToken(request, reply, validator, 'signet:feed'),
         watch: (verdict, ended) => validator.watch(verdict, ended),
-        jwks: () => keys.jwks('feed'),
+        jwks: () => ({ ...keys.jwks('feed'), at: clock.now() }),
         signedKeys: createSignedKeys({
           issuer,
           keys,

@@ -32,6 +32,8 @@ interface Tail {
   readonly batches: readonly string[]
   readonly keys?: string
   readonly feedJwks: readonly unknown[]
+  /** Absent in files from before there was one. */
+  readonly feedJwksAtMs?: number
   readonly freshAtMs?: number
 }
 
@@ -53,11 +55,12 @@ export function createRelayCache(parts: {
       if (tailText === undefined || snapshot === undefined) return undefined
       const tail = JSON.parse(tailText.toString('utf8')) as Tail
       if (tail.format !== FORMAT || tail.issuer !== issuer || tail.pins !== pins) return undefined
-      const { feedJwks, keys } = tail
+      const { keys } = tail
+      const feedKeys = { jwks: tail.feedJwks, atMs: tail.feedJwksAtMs ?? 0 }
       // Written one after the other: after a crash in between, the snapshot is good by itself, but not as fresh as the tail says.
       const isWhole = hash('sha256', snapshot, 'base64url') === tail.snapshot
       const batches = isWhole ? tail.batches : []
-      return { feedJwks, keys, snapshot, batches, freshAtMs: isWhole ? tail.freshAtMs : undefined }
+      return { feedKeys, keys, snapshot, batches, freshAtMs: isWhole ? tail.freshAtMs : undefined }
     },
     write,
     start(feed, onTrouble) {
@@ -92,7 +95,8 @@ export function createRelayCache(parts: {
       pins,
       snapshot: written.digest,
       batches: kept.batches,
-      feedJwks: kept.feedJwks,
+      feedJwks: kept.feedKeys.jwks,
+      feedJwksAtMs: kept.feedKeys.atMs,
       ...(kept.keys === undefined ? {} : { keys: kept.keys }),
       ...(kept.freshAtMs === undefined ? {} : { freshAtMs: kept.freshAtMs }),
     }

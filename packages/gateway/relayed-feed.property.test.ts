@@ -130,7 +130,7 @@ test('whatever comes in and whoever comes and goes, a reader has everything up t
         feed.tap.took({ kind: 'snapshot', frame: new Uint8Array(0), epoch: log.epoch, seq: log.seq })
       const source: TappedFeed = {
         takeSnapshot: async () => tookSnapshot(),
-        feedJwks: () => [],
+        feedKeys: () => ({ jwks: [], atMs: 0 }),
         stalenessMs: () => 0,
         freshAtMs: () => 0,
       }

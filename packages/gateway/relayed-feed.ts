@@ -318,7 +318,7 @@ class Relayed implements RelayedFeed {
       snapshot: snapshot.frame,
       batches: this.#past.filter(({ to }) => to > snapshot.seq).map(({ jws }) => jws),
       keys: this.#keys,
-      feedJwks: this.#source.feedJwks(),
+      feedKeys: this.#source.feedKeys(),
       freshAtMs: this.#source.freshAtMs(),
     }
   }

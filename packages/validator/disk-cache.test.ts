@@ -51,7 +51,7 @@ describe('the cache file', () => {
   })
 
   test('keeps the feed keys that follow from pinned ones', async () => {
-    const feed = { pins: 'digest of the pins', jwks: [{ kty: 'EC', kid: 'feed' }] }
+    const feed = { pins: 'digest of the pins', jwks: [{ kty: 'EC', kid: 'feed' }], atMs: 1_795_132_800_000 }
     await writeCacheFile(path, { issuer: ISSUER, jwks, view: createRevocationView(), freshAtMs: undefined, feed })
     assert.deepEqual((await readCacheFile(path, ISSUER))?.feed, feed)
   })

@@ -13,6 +13,7 @@ import type { Salt } from '@signet/kernel/revocation.ts'
 import type { Position, RevocationView } from '@signet/kernel/revocation-view.ts'
 import { isRecord } from './jwk.ts'
 import { isOwnersToWrite, replaceFile } from './private-file.ts'
+import type { TrustedFeedKeys } from './signed-keys.ts'
 import { sha256 } from './surroundings.ts'
 
 export interface Kept {
@@ -23,10 +24,9 @@ export interface Kept {
   readonly feed?: KeptFeedKeys
 }
 /** Feed keys that follow from what was pinned. */
-export interface KeptFeedKeys {
+export interface KeptFeedKeys extends TrustedFeedKeys {
   /** Names the pins. */
   readonly pins: string
-  readonly jwks: readonly unknown[]
 }
 export interface KeptRegistry {
   readonly position: Position
@@ -66,7 +66,7 @@ export async function writeCacheFile(
   const header = JSON.stringify({
     issuer: kept.issuer,
     jwks: kept.jwks,
-    ...(kept.feed === undefined ? {} : { feed: kept.feed }),
+    ...(kept.feed === undefined ? {} : { feed: { pins: kept.feed.pins, jwks: kept.feed.jwks, at_ms: kept.feed.atMs } }),
     ...(view.position === undefined || view.salt === undefined
       ? {}
       : {
@@ -135,7 +135,7 @@ function readHeader(text: string, records: Uint8Array): Kept {
   return {
     issuer: header.issuer,
     jwks: header.jwks as Kept['jwks'],
-    ...(isFeedKeys(header.feed) ? { feed: header.feed } : {}),
+    ...feedKeysOf(header.feed),
     registry: isWhole
       ? {
           position: { epoch, seq: seq as number },
@@ -147,5 +147,9 @@ function readHeader(text: string, records: Uint8Array): Kept {
   }
 }
 
-const isFeedKeys = (feed: unknown): feed is KeptFeedKeys =>
-  isRecord(feed) && typeof feed.pins === 'string' && Array.isArray(feed.jwks)
+/** Files from before there was a time have none: what they hold is as old as can be. */
+function feedKeysOf(feed: unknown): Pick<Kept, 'feed'> {
+  if (!isRecord(feed) || typeof feed.pins !== 'string' || !Array.isArray(feed.jwks)) return {}
+  const { pins, jwks, at_ms } = feed
+  return { feed: { pins, jwks, atMs: typeof at_ms === 'number' ? at_ms : 0 } }
+}

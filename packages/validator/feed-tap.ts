@@ -1,4 +1,5 @@
 /** What a relay hears of the feed that its validator follows: every message as it came, after it was believed and taken in. */
+import type { TrustedFeedKeys } from './signed-keys.ts'
 
 export type FeedMessage =
   | { readonly kind: 'snapshot'; readonly frame: Uint8Array; readonly epoch: string; readonly seq: number }
@@ -7,8 +8,7 @@ export type FeedMessage =
 
 /** The feed as it was kept by the last run: it is verified anew, and gives the same knowledge. */
 export interface KeptFeed {
-  /** Feed keys that were trusted. */
-  readonly feedJwks: readonly unknown[]
+  readonly feedKeys: TrustedFeedKeys
   readonly keys: string | undefined
   readonly snapshot: Uint8Array
   readonly batches: readonly string[]
@@ -20,7 +20,7 @@ export interface KeptFeed {
 export interface TappedFeed {
   /** Fetches and takes in a snapshot from upstream, which the tap then hears of. */
   takeSnapshot(): Promise<void>
-  feedJwks(): readonly unknown[]
+  feedKeys(): TrustedFeedKeys
   /** How old everything up to the validator's position is; Infinity when it never was known. */
   stalenessMs(): number
   /** Wall time at which everything up to the validator's position was known. */

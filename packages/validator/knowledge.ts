@@ -83,9 +83,9 @@ class NetworkKnowledge extends Issuers implements Knowledge {
       this.own = this.addSet(settings.issuer, SIGNET_ALGORITHMS, uris.token)
       this.feedJwks = this.jwksOf(feedKeys, uris.feed, () => {}, { seekEveryMs: FEED_KEYS_SEEK_MS })
     } else {
-      feedKeys.replace(authorityKeys)
       const onKeys = (jws: string): void => options.feedTap?.took({ kind: 'keys', jws })
-      this.signedKeys = createSignedKeys({ issuer: settings.issuer, feedKeys, clock: surroundings.clock, onKeys })
+      const { clock } = surroundings
+      this.signedKeys = createSignedKeys({ issuer: settings.issuer, pins: authorityKeys, feedKeys, clock, onKeys })
       const read = (purpose: 'token' | 'feed') => (bytes: Uint8Array) => (this.signedKeys as SignedKeys).read(purpose, bytes)
       this.own = this.addSet(settings.issuer, SIGNET_ALGORITHMS, uris.signed, read('token'))
       const how = { seekEveryMs: FEED_KEYS_SEEK_MS, read: read('feed') }
@@ -144,7 +144,7 @@ class NetworkKnowledge extends Issuers implements Knowledge {
     this.view.subscribe(() => this.hurryWhenKeyFalls())
     options.feedTap?.attach({
       takeSnapshot: () => this.feed.takeSnapshot(),
-      feedJwks: () => feedKeys.jwks,
+      feedKeys: () => this.signedKeys?.trusted() ?? { jwks: feedKeys.jwks, atMs: 0 },
       stalenessMs: () => this.freshness.stalenessMs(),
       freshAtMs: () => this.freshness.freshAtMs(),
     })
@@ -233,7 +233,7 @@ class NetworkKnowledge extends Issuers implements Knowledge {
     try {
       const kept = await tap.kept()
       if (kept === undefined) return
-      this.feedKeys.replace({ keys: kept.feedJwks })
+      this.signedKeys?.restore(kept.feedKeys)
       if (kept.keys !== undefined) this.own.replace(await this.signedKeys?.read('token', Buffer.from(kept.keys)))
       await this.feed.restore(kept, KEPT_GUARD_MS)
       const { position } = this.view
@@ -253,7 +253,7 @@ class NetworkKnowledge extends Issuers implements Knowledge {
       const isOurs = feed?.pins === this.pins()
       for (const [issuer, jwks] of Object.entries(kept.jwks))
         if (isOurs || issuer !== settings.issuer) this.sets.get(issuer)?.keys.replace({ keys: jwks })
-      if (isOurs && feed !== undefined) this.feedKeys.replace({ keys: feed.jwks })
+      if (isOurs && feed !== undefined) this.signedKeys?.restore(feed)
       if (!isOurs || registry === undefined) return
       const limit = { nowMs: surroundings.clock.now(), guardMs: KEPT_GUARD_MS + settings.skewMs }
       const snapshot = { ...registry.position, salt: registry.salt, records: registry.records }
@@ -281,11 +281,11 @@ class NetworkKnowledge extends Issuers implements Knowledge {
 
   private async save(path: string): Promise<void> {
     const jwks = Object.fromEntries([...this.sets].map(([issuer, { keys }]) => [issuer, keys.jwks]))
-    const { view } = this
+    const { view, signedKeys } = this
     try {
       const { issuer } = this.parts.settings
       const pins = this.pins()
-      const feed = pins === undefined ? undefined : { pins, jwks: this.feedKeys.jwks }
+      const feed = pins === undefined || signedKeys === undefined ? undefined : { pins, ...signedKeys.trusted() }
       await writeCacheFile(path, { issuer, jwks, view, freshAtMs: this.freshness.freshAtMs(), feed })
     } catch (cause) {
       this.parts.trouble('cache_file', cause)

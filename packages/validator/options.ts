@@ -68,6 +68,8 @@ export interface ValidatorOptions {
 /** A set of public keys (RFC 7517). */
 export interface PinnedKeys {
   readonly keys: readonly Readonly<Record<string, unknown>>[]
+  /** When an authority's feed keys were these, epoch milliseconds, as its `jwks_uri` says: no older set takes their place. */
+  readonly at?: number
 }
 
 export interface FeedOptions {
@@ -79,7 +81,7 @@ export interface FeedOptions {
    */
   readonly relayKeys?: PinnedKeys | string
   /**
-   * The authority's feed keys as they were once fetched from its `jwks_uri`. With them all keys come over the relay, each set
+   * The authority's feed keys: the whole document as it was once fetched from its `jwks_uri`. With them all keys come over the relay, each set
    * vouched for by the one before, and this service needs no way to the authority. Without, the issuer is asked for keys.
    */
   readonly authorityKeys?: PinnedKeys
@@ -270,6 +272,8 @@ function pins(jwks: PinnedKeys | undefined, name: string): PinnedKeys | undefine
   if (jwks === undefined) return undefined
   const isUsable = new KeySet(SIGNET_ALGORITHMS, { version: 0 }).replace(jwks).taken
   if (!isUsable) throw new TypeError(`${name} must be a set of public keys, as { keys: [ … ] }.`)
+  const { at = 0 } = jwks
+  if (!Number.isSafeInteger(at) || at < 0) throw new TypeError(`${name}.at must be a time in epoch milliseconds.`)
   return jwks
 }
 
