@@ -79,7 +79,7 @@ export const keyEndpoints = {
     method: 'DELETE',
     path: '/api-keys/:id/suspension',
     scope: 'signet:revoke',
-    brief: 'Resume an API key; those that a restore suspended too.',
+    brief: 'Resume an API key.',
     params: keys.apiKeyPath,
     query: revocations.resumeQuery,
     reply: keys.apiKey,

@@ -93,7 +93,7 @@ export async function rotateApiKey(
   return { record: heir, key }
 }
 
-/** Holds a key, or lets it go on; those that a restore suspended too. */
+/** Holds a key, or lets it go on. */
 export async function suspendApiKey(
   id: TokenId,
   reason: string,

@@ -16,7 +16,7 @@ import type { ApiKeyRecord } from '../store/ports/api-keys.ts'
 import type { LogEntry } from '../store/ports/revocations.ts'
 import type { Standing } from '../store/ports/standing.ts'
 import type { Store } from '../store/store.ts'
-import { parseApiKey, verifiesApiKey } from '../tokens/api-key.ts'
+import { parseApiKey, reachOfApiKey, verifiesApiKey } from '../tokens/api-key.ts'
 import { judgeRefresh } from '../tokens/family.ts'
 import { openAccessToken } from '../tokens/opaque-access-token.ts'
 import { parseRefreshToken, verifiesTag } from '../tokens/refresh-token.ts'
@@ -181,9 +181,11 @@ async function whyKeyIsDead(key: ApiKeyRecord, { store, registry, clock }: Inspe
   if (key.status !== 'active') return key.status
   if ((key.expiresAt ?? Number.POSITIVE_INFINITY) <= epochSeconds(clock.now())) return 'expired'
   const isOver = (standing: Standing | undefined) => standing?.status !== 'active' || standing.revokedMs >= idTimeMs(key.id)
-  if (isOver(await store.clients.find(key.client))) return 'client_over'
+  const client = await store.clients.find(key.client)
+  if (client === undefined || isOver(client)) return 'client_over'
   if (isOver(registry.issuerStanding())) return 'revoked'
-  return key.subject !== undefined && isOver(await store.subjects.find(key.subject)) ? 'subject_over' : undefined
+  if (key.subject !== undefined && isOver(await store.subjects.find(key.subject))) return 'subject_over'
+  return reachOfApiKey(key, client, await store.resources.find(key.resource)) === undefined ? 'out_of_reach' : undefined
 }
 
 type Suspect = readonly [KeyKind, string]

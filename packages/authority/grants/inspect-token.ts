@@ -16,7 +16,7 @@ import type { ApiKeyRecord } from '../store/ports/api-keys.ts'
 import type { ClientRecord } from '../store/ports/clients.ts'
 import type { Standing } from '../store/ports/standing.ts'
 import type { Store } from '../store/store.ts'
-import { parseApiKey, verifiesApiKey } from '../tokens/api-key.ts'
+import { parseApiKey, reachOfApiKey, verifiesApiKey } from '../tokens/api-key.ts'
 import { judgeRefresh } from '../tokens/family.ts'
 import { parseRefreshToken, verifiesTag } from '../tokens/refresh-token.ts'
 import type { LivingTokens } from './living-token.ts'
@@ -129,7 +129,8 @@ async function inspectApiKey(token: string, asker: ClientRecord, parts: Inspecti
   const key = presented === undefined ? undefined : await store.apiKeys.find(presented.id)
   if (presented === undefined || key === undefined || !verifiesApiKey(presented, key)) return undefined
   if (key.client !== asker.id && !asker.introspects.includes(key.resource)) return undefined
-  if (!(await isKeyAlive(key, parts))) return undefined
+  const scopes = await livingReach(key, parts)
+  if (scopes === undefined) return undefined
   await touch(key, store, clock)
   return {
     token_type: 'Bearer',
@@ -137,19 +138,23 @@ async function inspectApiKey(token: string, asker: ClientRecord, parts: Inspecti
     sub: key.subject ?? key.client,
     aud: key.resource,
     client_id: key.client,
-    scope: formatScope(key.scopes),
+    scope: formatScope(scopes),
     iat: key.createdAt,
     ...(key.expiresAt !== undefined && { exp: key.expiresAt }),
     jti: key.id,
   }
 }
 
-async function isKeyAlive(key: ApiKeyRecord, { store, clients, registry, clock }: InspectionParts): Promise<boolean> {
-  if (key.status !== 'active' || (key.expiresAt ?? Number.POSITIVE_INFINITY) <= epochSeconds(clock.now())) return false
+/** The scopes that the key gives at this moment; undefined when it is worth nothing. */
+async function livingReach(key: ApiKeyRecord, parts: InspectionParts): Promise<readonly string[] | undefined> {
+  const { store, clients, registry, clock } = parts
+  if (key.status !== 'active' || (key.expiresAt ?? Number.POSITIVE_INFINITY) <= epochSeconds(clock.now())) return undefined
   const madeAtMs = idTimeMs(key.id)
   const holds = (standing: Standing | undefined) => standing?.status === 'active' && standing.revokedMs < madeAtMs
-  if (!holds((await clients.find(key.client)).value) || !holds(registry.issuerStanding())) return false
-  return key.subject === undefined || holds(await store.subjects.find(key.subject))
+  const { value: client } = await clients.find(key.client)
+  if (client === undefined || !holds(client) || !holds(registry.issuerStanding())) return undefined
+  if (key.subject !== undefined && !holds(await store.subjects.find(key.subject))) return undefined
+  return reachOfApiKey(key, client, await store.resources.find(key.resource))
 }
 
 /** When a key was last used is written down once a minute at most. It is worth less than the answer, so a store that can't write doesn't matter. */

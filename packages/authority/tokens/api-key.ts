@@ -8,6 +8,9 @@ import { idFromBytes, idToBytes, isUuidV7, newId, type TokenId } from '@signet/k
 import { decodeOpaque, encodeOpaque } from '@signet/kernel/opaque-token.ts'
 import { Secret } from '@signet/kernel/secret.ts'
 import type { Chance } from '@signet/kernel/surroundings.ts'
+import type { ApiKeyRecord } from '../store/ports/api-keys.ts'
+import type { ClientRecord } from '../store/ports/clients.ts'
+import type { ResourceRecord } from '../store/ports/resources.ts'
 
 const VERSION = 1
 const SECRET_AT = 17
@@ -48,4 +51,20 @@ export function verifiesApiKey(
     stored.secretHash.length === presentedHash.length &&
     timingSafeEqual(presentedHash, stored.secretHash)
   )
+}
+
+/**
+ * The scopes that a key still gives: never more than its client and its resource have now, whatever they had when it was made. Undefined
+ * when it gives nothing any more: the resource is gone or not the client's, a key must be proven, or no scope is left.
+ */
+export function reachOfApiKey(
+  key: Pick<ApiKeyRecord, 'resource' | 'scopes'>,
+  client: Pick<ClientRecord, 'resources' | 'scopes' | 'dpopBound'>,
+  resource: Pick<ResourceRecord, 'scopes' | 'dpopRequired'> | undefined,
+): readonly string[] | undefined {
+  if (resource === undefined || !client.resources.includes(key.resource)) return undefined
+  if (client.dpopBound || resource.dpopRequired) return undefined
+  const known = resource.scopes.map(({ name }) => name)
+  const scopes = key.scopes.filter((name) => client.scopes.includes(name) && known.includes(name))
+  return scopes.length === 0 && key.scopes.length > 0 ? undefined : scopes
 }

@@ -123,7 +123,7 @@ const suspend = command({
 })
 
 const resume = command({
-  brief: 'Resume API keys; those that a restore suspended too',
+  brief: 'Resume API keys',
   flags: REASON,
   args: IDS,
   async run(cli: Cli, { reason }: { reason?: string }, ...ids: readonly string[]) {

@@ -299,6 +299,41 @@ describe('API keys', () => {
     await assert.rejects(create({ subject: crypto.randomUUID() }), refusedWith(404, 'unknown_subject'))
   })
 
+  test('lose what their client or their resource loses, and are dead with the last of it', async () => {
+    const { admin, authority } = world
+    await authority.addClient({ id: 'reader' as ClientId, introspects: [TEST_API] })
+    const lend = async (id: string) => {
+      await authority.addClient({ id: id as ClientId })
+      const { api_key } = await create({ client: id, scopes: ['api:read', 'api:write'] })
+      const told = async () => {
+        const { body } = await authority.post('/introspect', { token: api_key }, basicAuth('reader'))
+        const { alive, reason } = await look(api_key)
+        assert.equal(alive, body.active)
+        return body.active ? body.scope : reason
+      }
+      assert.equal(await told(), 'api:read api:write')
+      const become = async (body: object) => {
+        await admin.call('updateClient', { params: { id }, body })
+        return told()
+      }
+      return { told, become }
+    }
+    const narrowed = await lend('narrowed')
+    assert.equal(await narrowed.become({ scopes: ['openid', 'api:read'] }), 'api:read')
+    assert.equal(await narrowed.become({ scopes: ['openid'] }), 'out_of_reach')
+    assert.equal(await (await lend('bound')).become({ dpop_bound: true }), 'out_of_reach')
+    assert.equal(await (await lend('moved')).become({ scopes: ['openid'], resources: [] }), 'out_of_reach')
+    const { told } = await lend('same')
+    await authority.addResource({ scopes: [{ name: 'api:write', description: 'Write' }] })
+    assert.equal(await told(), 'api:write')
+    await authority.addResource({ dpopRequired: true })
+    assert.equal(await told(), 'out_of_reach')
+    await admin.call('deleteResource', { params: { uri: TEST_API } })
+    assert.equal(await told(), 'out_of_reach')
+    await authority.addResource()
+    assert.equal(await told(), 'api:read api:write')
+  })
+
   test('rotate with an overlap: both work, and the heir lives as long again', async () => {
     const first = await create({ expires_in_seconds: 3600 })
     const heir = await world.admin.call('rotateApiKey', { params: { id: first.id }, body: { overlap_seconds: 60 } })
