@@ -63,7 +63,7 @@ export async function readAccount({ subject, session }: SignedIn, parts: ReadPar
 }
 
 const PAGE = 500
-/** More of one kind than this and the page shows the first; nobody keeps so many in good faith. */
+/** More of one kind than this and the page shows the first. What is taken back is taken back whole. */
 const MAX_PAGES = 4
 const MAX_SHOWN = 100
 
@@ -89,11 +89,11 @@ const longestAgo = ({ clock, chance }: Pick<SigninParts, 'clock' | 'chance'>, se
 async function liveFamilies(subject: SubjectRecord, parts: ReadParts): Promise<readonly FamilyRecord[]> {
   const from = longestAgo(parts, parts.settings.refreshMaxSeconds)
   const all = await readAll((after) => parts.store.families.ofSubject(subject.id, { ...after, limit: PAGE }), from)
-  const nowAt = epochSeconds(parts.clock.now())
-  return all.filter(
-    (one) => one.status !== 'revoked' && one.idleExpiresAt > nowAt && one.expiresAt > nowAt && isAfter(one, subject),
-  )
+  return all.filter((one) => isLive(one, subject, epochSeconds(parts.clock.now())))
 }
+
+const isLive = (one: FamilyRecord, subject: SubjectRecord, nowAt: number): boolean =>
+  one.status !== 'revoked' && one.idleExpiresAt > nowAt && one.expiresAt > nowAt && isAfter(one, subject)
 
 const isAfter = (one: { readonly createdAtMs: number }, standing: Standing): boolean => one.createdAtMs > standing.revokedMs
 
@@ -164,12 +164,17 @@ export async function removeApp({ subject }: SignedIn, client: ClientId, parts: 
   }
   // Consent first: an app that asks again meanwhile has to ask the person.
   await store.transact(withdraw)
-  const families = (await liveFamilies(subject, parts)).filter(({ terms }) => terms.client === client)
-  for (let at = 0; at < families.length; at += FAMILIES_PER_COMMIT) {
-    await store.transact(async (tx) => {
-      for (const { id } of families.slice(at, at + FAMILIES_PER_COMMIT)) {
-        await revoker.within(tx, { kind: 'grant', id }, { reason: 'consent_withdrawn', actor })
-      }
-    })
+  let after: string | undefined = longestAgo(parts, parts.settings.refreshMaxSeconds)
+  while (after !== undefined) {
+    const page: readonly FamilyRecord[] = await store.families.ofSubject(subject.id, { after, limit: PAGE })
+    const theirs = page.filter((one) => one.terms.client === client && isLive(one, subject, epochSeconds(clock.now())))
+    for (let at = 0; at < theirs.length; at += FAMILIES_PER_COMMIT) {
+      await store.transact(async (tx) => {
+        for (const { id } of theirs.slice(at, at + FAMILIES_PER_COMMIT)) {
+          await revoker.within(tx, { kind: 'grant', id }, { reason: 'consent_withdrawn', actor })
+        }
+      })
+    }
+    after = page.length < PAGE ? undefined : page.at(-1)?.id
   }
 }

@@ -88,6 +88,17 @@ describe('the account page', () => {
     assert.match((await who.open(authorizePath())).text, /would like access/)
   })
 
+  test('taking an app’s access back ends every grant, however many there are', async () => {
+    const { arrive, subject } = await person()
+    const { who, session } = await arrive()
+    await who.submit(await who.open(authorizePath()), { decision: 'allow' })
+    const families: FamilyId[] = []
+    for (let i = 0; i < 2100; i++) families.push(await addFamily(subject.id, session))
+    await who.submit(await who.open('/account'), {}, { at: '/account/apps/notes/remove' })
+    const found = await Promise.all(families.map((id) => world.authority.store.families.find(id)))
+    assert.equal(found.filter((one) => one?.family.status !== 'revoked').length, 0)
+  })
+
   test('changing the password ends every other session and the apps’ grants; this browser goes on', async () => {
     const { arrive, username, subject } = await person()
     const desk = await arrive()
