@@ -87,7 +87,7 @@ export interface RevocationView {
   forget(nowAt: number, share?: number): number
   /** Every entry, in no order. What comes in meanwhile may be missing. */
   entries(): Generator<Revocation>
-  /** Every entry as snapshot records, in pieces; complete up to the position read before the first piece. */
+  /** Every entry as snapshot records, in pieces: of the epoch at this call, and complete up to the position at this call. */
   records(): Generator<Uint8Array>
   /** Calls `listener` after each change, with what came in. Returns the way to stop it. */
   subscribe(listener: (change: ViewChange) => void): () => void
@@ -221,9 +221,8 @@ class View implements RevocationView {
     }
   }
 
-  *records(): Generator<Uint8Array> {
-    const { table } = this
-    for (let segment = 0; segment < SEGMENTS; segment++) yield table.records(segment)
+  records(): Generator<Uint8Array> {
+    return recordsOf(this.table)
   }
 
   subscribe(listener: (change: ViewChange) => void): () => void {
@@ -235,6 +234,10 @@ class View implements RevocationView {
     this.version++
     for (const listener of this.listeners) listener(change)
   }
+}
+
+function* recordsOf(table: RevocationTable): Generator<Uint8Array> {
+  for (let segment = 0; segment < SEGMENTS; segment++) yield table.records(segment)
 }
 
 const MAX_CUTOFF = 2 ** 48 - 1

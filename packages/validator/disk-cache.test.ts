@@ -45,6 +45,22 @@ describe('the cache file', () => {
     assert.deepEqual(await readdir(folder), ['cache'])
   })
 
+  test('is of one epoch, also when the next one begins while it is written', async () => {
+    const { view, entries } = viewWith(1000)
+    const writing = writeCacheFile(path, { issuer: ISSUER, jwks, view, freshAtMs: 77 })
+    const other = viewWith(10).view
+    const records = Buffer.concat([...other.records()])
+    const snapshot = { epoch: 'f', seq: 10, salt: { version: 4, bytes: chance.bytes(16) }, records }
+    assert.equal(view.replace(snapshot, { nowMs: 1e12, guardMs: 0 }), 'replaced')
+    await writing
+    const { registry } = (await readCacheFile(path, ISSUER)) ?? {}
+    assert.ok(registry)
+    assert.equal(registry.position.epoch, 'e')
+    const again = createRevocationView()
+    assert.equal(again.replace({ ...registry.position, ...registry }, { nowMs: 1e12, guardMs: 0 }), 'replaced')
+    for (const { key, cutoffMs } of entries) assert.equal(again.cutoff(key), cutoffMs)
+  })
+
   test('can be written before anything is known', async () => {
     await writeCacheFile(path, { issuer: ISSUER, jwks: {}, view: createRevocationView(), freshAtMs: undefined })
     assert.equal((await readCacheFile(path, ISSUER))?.registry, undefined)

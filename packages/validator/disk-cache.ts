@@ -50,7 +50,7 @@ const MAX_HEADER_BYTES = 4 * 1024 * 1024
 
 /**
  * Writes the file. `view` is read piece by piece with a turn of the event loop in between: what comes in meanwhile may be in it,
- * which harms nothing, while position and time are those of the start.
+ * which harms nothing, while position, salt and time are those of the start. So is the epoch: records of another would be under another salt.
  */
 export async function writeCacheFile(
   path: string,
@@ -77,6 +77,7 @@ export async function writeCacheFile(
           fresh_at_ms: kept.freshAtMs,
         }),
   })
+  const pieces = view.position === undefined ? [] : view.records()
   const digest = createHash('sha256')
   await replaceFile(path, async (file) => {
     const write = async (bytes: Uint8Array): Promise<void> => {
@@ -87,7 +88,7 @@ export async function writeCacheFile(
     const length = Buffer.alloc(4)
     length.writeUInt32BE(headerBytes.length)
     await write(Buffer.concat([Buffer.from(MAGIC), length, headerBytes]))
-    if (view.position !== undefined) for (const records of view.records()) if (records.length > 0) await write(records)
+    for (const records of pieces) if (records.length > 0) await write(records)
     await file.write(digest.digest())
   })
 }
