@@ -83,6 +83,8 @@ const services: Readonly<Record<string, () => Promise<Running>>> = {
     app.get('/v1/read', forHono.protect(validator, { needs: 'read' }), (c) => c.text(c.get('verdict').claims.sub))
     app.get('/v1/write', forHono.protect(validator, { needs: ['read', 'write'] }), (c) => c.text('written'))
     app.get('/v1/any', forHono.protect(validator), (c) => c.text('any'))
+    // As a gateway does: the headers of an answer that was fetched cannot be changed.
+    app.get('/v1/passed-on', forHono.protect(validator, { needs: 'read' }), () => fetch(`${issuer.issuer}/jwks`))
     return new Promise((resolve) => {
       const server = serve({ fetch: app.fetch, port: 0, hostname: '127.0.0.1' }, ({ port }) => {
         resolve({ url: `http://127.0.0.1:${port}`, close: () => server.close() })
@@ -206,6 +208,18 @@ for (const [name, start] of Object.entries(services)) {
     })
   })
 }
+
+test('a service made with hono that passes on what it fetched answers a bound token too', async () => {
+  const service = await (services.hono as () => Promise<Running>)()
+  const key = dpopKey()
+  const token = issuer.mint({ scope: 'read', cnf: { jkt: key.jkt } })
+  const claims = { htm: 'GET', htu: `${AUDIENCE}/v1/passed-on`, ath: ath(token), nonce: validator.dpopNonce() }
+  const headers = { authorization: `DPoP ${token}`, dpop: key.proof(claims) }
+  const response = await fetch(`${service.url}/v1/passed-on`, { headers })
+  await service.close()
+  assert.equal(response.status, 200)
+  assert.ok(response.headers.get('dpop-nonce'))
+})
 
 test('a permission that nobody could have is found when the route is set up', () => {
   assert.throws(() => forNode.protect(validator, { needs: 'raed' }, () => {}), /'raed'/)

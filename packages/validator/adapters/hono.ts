@@ -32,7 +32,8 @@ export function protect(validator: Validator, options: ProtectOptions = {}): Mid
     }
     c.set('verdict', verdict)
     await next()
-    for (const [name, value] of Object.entries(verdictHeaders(verdict, validator, isDpop))) c.res.headers.set(name, value)
+    // Not by `c.res.headers`: those of an answer that was fetched and is passed on cannot be changed.
+    for (const [name, value] of Object.entries(verdictHeaders(verdict, validator, isDpop))) c.header(name, value)
     return undefined
   }
 }
