@@ -140,7 +140,6 @@ export const OWN_SCOPES: ResourceRecord['scopes'] = [
   { name: 'signet:keys', description: 'Rotate signing keys' },
   { name: 'signet:feed', description: 'Read the revocation feed' },
   { name: 'signet:region', description: 'Follow this region as another of the same issuer' },
-  { name: 'signet:account', description: 'Manage your account' },
 ]
 
 export const isOpenIdScope = (name: string): boolean => OPENID_SCOPES.some((scope) => scope.name === name)

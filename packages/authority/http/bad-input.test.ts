@@ -160,17 +160,47 @@ describe('a malformed request', () => {
   })
 
   it('closes the connection on what is not HTTP, without a word about us', async () => {
+    const bare = (status: string) => `HTTP/1.1 ${status}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n`
+    assert.equal(await raw(MARK), bare('400 Bad Request'))
+    assert.equal(await raw(`GET / HTTP/1.1\r\nHost: a\r\nX: ${MARK.repeat(2000)}`), bare('431 Request Header Fields Too Large'))
+  })
+
+  it('is refused when a header that says who asks or what comes is there twice', async () => {
+    const form = 'grant_type=client_credentials'
+    const head = `POST /token HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: ${form.length}`
+    const ask = (...more: readonly string[]) => raw([head, ...more].join('\r\n'), form)
+    const [who, what] = [`Authorization: ${auth.authorization}`, `Content-Type: ${FORM}`]
+    assert.match(await ask(who, what), /^HTTP\/1\.1 200 /)
+    assert.match(await ask(who, who, what), /^HTTP\/1\.1 401 .*malformed_credentials/s)
+    assert.match(await ask(who, `Authorization: Bearer ${MARK}`, what), /^HTTP\/1\.1 401 .*malformed_credentials/s)
+    assert.match(await ask(who, what, 'Content-Type: application/json'), /^HTTP\/1\.1 415 /)
+    const userinfo = [
+      'GET /userinfo HTTP/1.1',
+      'Host: a',
+      'Connection: close',
+      'Authorization: Bearer a',
+      'Authorization: Bearer b',
+    ]
+    assert.match(await raw(userinfo.join('\r\n')), /^HTTP\/1\.1 400 .*invalid_request/s)
+  })
+
+  it('is told which parameter is missing', async () => {
+    const { body } = await authority.post('/token', { grant_type: 'refresh_token' }, auth)
+    assert.deepEqual(body.details, [{ path: 'refresh_token', message: 'is missing' }])
+  })
+
+  /** What comes back for these bytes, until the connection is closed. */
+  function raw(head: string, body = ''): Promise<string> {
     const { port } = new URL(authority.url)
-    const answered = await new Promise<string>((resolve) => {
+    return new Promise((resolve) => {
       let text = ''
-      const socket = connect(Number(port), 'localhost', () => socket.write(`${MARK}\r\n\r\n`))
+      const socket = connect(Number(port), 'localhost', () => socket.write(`${head}\r\n\r\n${body}`))
       socket.on('data', (data) => {
         text += data
       })
       socket.on('close', () => resolve(text))
     })
-    assert.equal(answered, 'HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Length: 0\r\n\r\n')
-  })
+  }
 })
 
 describe('a token request that may not pass', () => {

@@ -30,10 +30,11 @@ export class Form {
     for (const resource of this.resources) body.append('resource', resource)
     return body.toString()
   }
-  /** The value; absent is a refusal. */
+  /** The value; absent is a refusal that names the parameter. */
   need(name: string): string {
     const value = this.#values.get(name)
-    if (value === undefined) throw refusal('invalid_request', 'parameter_missing')
+    if (value === undefined)
+      throw refusal('invalid_request', 'parameter_missing', undefined, [{ path: name, message: 'is missing' }])
     return value
   }
 }

@@ -49,6 +49,8 @@ export function createHttpServer(parts: HttpParts): FastifyInstance {
     // While a node drains it answers what comes over connections that are open. The framework's own 503 says nothing of when to try again.
     return503OnClosing: false,
     routerOptions: { maxParamLength: 1024 },
+    // Else a second Authorization or Content-Type would vanish, and who stands in front may have read that one. Joined they are none that we take.
+    http: { joinDuplicateHeaders: true },
     // A URL that cannot be read comes here past all hooks.
     frameworkErrors: (error, request, reply) => fail(error, request as FastifyRequest, reply.headers(always) as FastifyReply),
     clientErrorHandler: refuseGarbage,
@@ -127,11 +129,17 @@ function requestIds(chance: Chance): () => string {
   return () => `${node}-${(++count).toString(36)}`
 }
 
-/** What is not HTTP at all gets a bare 400. */
+/** What never becomes a request gets a bare answer: headers that are too many, what is too slow, what is not HTTP at all. */
 function refuseGarbage(error: Error & { code?: string }, socket: Socket): void {
   if (error.code === 'ECONNRESET' || socket.destroyed) return
-  if (socket.writable) socket.end('HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Length: 0\r\n\r\n')
+  const status = BARE[error.code ?? ''] ?? '400 Bad Request'
+  if (socket.writable) socket.end(`HTTP/1.1 ${status}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n`)
   else socket.destroy()
+}
+
+const BARE: Readonly<Record<string, string>> = {
+  HPE_HEADER_OVERFLOW: '431 Request Header Fields Too Large',
+  ERR_HTTP_REQUEST_TIMEOUT: '408 Request Timeout',
 }
 
 /** The methods that a path takes, for 405: the router itself only knows that this one is not among them. */
