@@ -2,9 +2,8 @@
  * An act of an administrator that cannot be done twice, as a removal: whoever had no answer asks again with the same Idempotency-Key, and is
  * told that it is done rather than that there is nothing to do it to.
  */
-import { toBase64Url } from '@signet/kernel/bytes.ts'
-import { epochSeconds, type Sha256 } from '@signet/kernel/surroundings.ts'
-import { claimOfActor, encodeAnswer, IDEMPOTENCY_SECONDS, storedAnswer } from '../revocation/record.ts'
+import type { Sha256 } from '@signet/kernel/surroundings.ts'
+import { claimFor } from '../revocation/idempotency.ts'
 import type { Tx } from '../store/store.ts'
 import type { Asker } from './actor.ts'
 
@@ -16,21 +15,16 @@ export interface Once {
 }
 
 /** `act` is what is done and to what. Without a key nothing is remembered, and nothing found. */
-export function once(act: readonly string[], { actor, idempotencyKey }: Asker, sha256: Sha256): Once {
-  if (idempotencyKey === undefined) return { wasDone: async () => false, wasDoneElseClaim: async () => false }
-  const claim = claimOfActor(sha256, { actor, idempotencyKey })
-  const request = toBase64Url(sha256(['signet/admin/what', ...act].join('\u0000')))
-  const wasDone = async (tx: Tx): Promise<boolean> => {
-    const before = await tx.idempotency.find(claim)
-    if (before !== undefined) storedAnswer(before, request)
-    return before !== undefined
-  }
+export function once(act: readonly string[], asker: Asker, sha256: Sha256): Once {
+  const claim = claimFor<'done'>(['signet/admin/what', ...act], asker, sha256)
+  if (claim === undefined) return { wasDone: async () => false, wasDoneElseClaim: async () => false }
+  const wasDone = async (tx: Tx): Promise<boolean> => (await claim.find(tx)) !== undefined
   return {
     wasDone,
     async wasDoneElseClaim(tx) {
       if (await wasDone(tx)) return true
       // First of all in the transaction: of two tries that meet one waits here for the other, and then finds it done.
-      await tx.idempotency.put(claim, encodeAnswer({ request }), epochSeconds(tx.nowMs) + IDEMPOTENCY_SECONDS)
+      await claim.keep(tx, 'done')
       return false
     },
   }

@@ -3,13 +3,13 @@
  * work itself is batch-runner.ts, on whichever node takes it up.
  */
 import { type BatchId, newId } from '@signet/kernel/ids.ts'
-import { epochSeconds, type Sha256 } from '@signet/kernel/surroundings.ts'
+import type { Sha256 } from '@signet/kernel/surroundings.ts'
 import { type AuditActor, type AuditEventType, audited } from '../audit/events.ts'
 import type { BatchRecord, BatchState } from '../store/ports/batches.ts'
 import type { Tx } from '../store/store.ts'
 import { type PlanParts, type PlanRequest, planBatch, type Summary } from './batch-plan.ts'
 import { encodePlan } from './batch-selector.ts'
-import { claimOfActor, IDEMPOTENCY_SECONDS } from './record.ts'
+import { claimFor } from './idempotency.ts'
 import { refuse } from './refuse.ts'
 import { checkWhy } from './target.ts'
 
@@ -55,21 +55,16 @@ export function createBatches(parts: BatchParts): Batches {
 
     async start(id, { acceptGrants, idempotencyKey }, actor) {
       checkWhy({ reason: 'start', actor, ...(idempotencyKey === undefined ? {} : { idempotencyKey }) })
-      const claim = idempotencyKey === undefined ? undefined : claimOfActor(parts.sha256, { actor, idempotencyKey })
+      const claim = claimFor<'done'>(['signet/batch/start', id], { actor, idempotencyKey }, parts.sha256)
       if ((await store.batches.running(MAX_RUNNING)).length === MAX_RUNNING) throw refuse('conflict', 'too_many_batches', 10)
-      const answer = JSON.stringify({ request: `batch/start/${id}` })
-      const wasAsked = async (tx: Tx) => {
-        const before = claim && (await tx.idempotency.find(claim))
-        if (before !== undefined && before !== answer) throw refuse('conflict', 'idempotency_key_reused')
-        return before !== undefined
-      }
+      const wasAsked = async (tx: Tx) => claim !== undefined && (await claim.find(tx)) !== undefined
       const isMine = await store.transact(async (tx) => {
         if (await wasAsked(tx)) return true
         const batch = await knownIn(tx, id)
         if (batch.state !== 'planned') return false
         judgeStart(batch, acceptGrants, tx.nowMs)
         if (!(await tx.batches.move(id, ['planned'], 'running'))) return false
-        if (claim !== undefined) await tx.idempotency.put(claim, answer, epochSeconds(tx.nowMs) + IDEMPOTENCY_SECONDS)
+        if (claim !== undefined) await claim.keep(tx, 'done')
         note(tx, 'batch.started', actor, batch, { accepted: acceptGrants })
         return true
       })

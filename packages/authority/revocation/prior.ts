@@ -4,7 +4,6 @@
  */
 import type { Sha256 } from '@signet/kernel/surroundings.ts'
 import type { Tx } from '../store/store.ts'
-import { priorOf } from './record.ts'
 import { findRevokedMs, WIDE } from './standing.ts'
 import type { Act, KnownTarget, Span } from './target.ts'
 
@@ -35,3 +34,9 @@ export async function findPrior(
   const noted = await tx.idempotency.find(priorOf(sha256, target, cutoffMs))
   return noted === undefined ? undefined : Number(noted)
 }
+
+const priorOf = (
+  sha256: Sha256,
+  { kind, issuer, id }: Pick<KnownTarget, 'kind' | 'issuer' | 'id'>,
+  cutoffMs: number,
+): Uint8Array => sha256(['signet/revocation/prior', kind, issuer, id, String(cutoffMs)].join('\u0000'))

@@ -1,24 +1,12 @@
-/** The records a revocation leaves beside the state: log entry, audit event, and what its idempotency and its undoing need. */
-import { concat, toBase64Url } from '@signet/kernel/bytes.ts'
+/** The records a revocation leaves beside the state: log entry, audit event, and the claim of what ends once. */
+import { concat } from '@signet/kernel/bytes.ts'
 import { idToBytes, isUuidV7 } from '@signet/kernel/ids.ts'
 import { revocationKey, type Salt } from '@signet/kernel/revocation.ts'
 import type { Chance, Clock, Sha256 } from '@signet/kernel/surroundings.ts'
 import { type AuditActor, type AuditDetail, type AuditIdRole, audited } from '../audit/events.ts'
 import type { LogAct, LogEntry } from '../store/ports/revocations.ts'
 import type { Tx } from '../store/store.ts'
-import { refuse } from './refuse.ts'
-import type { Act, KnownTarget, Span, Why } from './target.ts'
-
-/** What was done under an idempotency key. */
-export interface StoredAnswer {
-  /** Digest of the request; another request under the same key is refused. */
-  readonly request: string
-  /** The entry that was made; a resumption makes none. */
-  readonly made?: { readonly cutoffMs: number; readonly atMs: number }
-}
-
-/** An idempotency key is remembered for so long; most entries are. */
-export const IDEMPOTENCY_SECONDS = 3600
+import type { KnownTarget, Span, Why } from './target.ts'
 
 /** The new entry as the log takes it. */
 export const logEntry = (
@@ -68,31 +56,9 @@ export function auditAct(
   tx.audit(audited(parts.clock, parts.chance, type, why.actor as AuditActor, ids, about))
 }
 
-/** An idempotency key belongs to the actor who chose it. */
-export const claimOfActor = (sha256: Sha256, why: Pick<Why, 'actor' | 'idempotencyKey'>): Uint8Array =>
-  digest(sha256, 'signet/revocation/request', why.actor, why.idempotencyKey ?? '')
-
 /**
  * Of a target that ends once and has no row whose state would tell: made once in each epoch of the log, whose salt is in `key`.
  * It begins with the id where that is a UUIDv7, so that what is claimed about the same time lies together in the store.
  */
 export const claimOfTarget = (target: KnownTarget, key: Uint8Array): Uint8Array =>
   concat(isUuidV7(target.id) ? idToBytes(target.id) : new Uint8Array(16), key)
-
-/** Where the undoing of a revocation finds what was before it. */
-export const priorOf = (sha256: Sha256, target: Pick<KnownTarget, 'kind' | 'issuer' | 'id'>, cutoffMs: number): Uint8Array =>
-  digest(sha256, 'signet/revocation/prior', target.kind, target.issuer, target.id, String(cutoffMs))
-
-export const requestDigest = (sha256: Sha256, act: Act | 'resume', target: KnownTarget): string =>
-  toBase64Url(digest(sha256, 'signet/revocation/what', act, target.kind, target.issuer, target.id))
-
-export const encodeAnswer = (answer: StoredAnswer): string => JSON.stringify(answer)
-
-/** What was answered under an idempotency key before. Refuses the key when it came with another request then. */
-export function storedAnswer(text: string, request: string): StoredAnswer {
-  const answer = JSON.parse(text) as StoredAnswer
-  if (answer.request !== request) throw refuse('conflict', 'idempotency_key_reused')
-  return answer
-}
-
-const digest = (sha256: Sha256, ...parts: readonly string[]): Uint8Array => sha256(parts.join('\u0000'))

@@ -1,32 +1,26 @@
 /** Lifting a suspension: the target is active again, what hung on it goes on, and access tokens made before stay dead. */
-import { epochSeconds } from '@signet/kernel/surroundings.ts'
 import type { Tx } from '../store/store.ts'
 import { forgetHolder, refuseHeldElsewhere } from './held-in.ts'
-import { auditAct, claimOfActor, encodeAnswer, IDEMPOTENCY_SECONDS, requestDigest, storedAnswer } from './record.ts'
+import { claimFor } from './idempotency.ts'
+import { auditAct } from './record.ts'
 import { refuse } from './refuse.ts'
 import type { RevokerParts } from './settle.ts'
 import { changeStanding, findStatus } from './standing.ts'
-import type { KnownTarget, Why } from './target.ts'
+import { type KnownTarget, requestOf, type Why } from './target.ts'
 
 /** A state that others keep changing under our hands is looked at again so often. */
 const MAX_LOOKS = 4
 
 /** Refusals: `not_found`; `conflict` with `not_suspended`, `already_revoked` or `made_in_another_region`. */
 export async function resumeTarget(target: KnownTarget, why: Why, parts: RevokerParts): Promise<void> {
-  const { store, sha256 } = parts
-  const request = requestDigest(sha256, 'resume', target)
-  const claim = why.idempotencyKey === undefined ? undefined : claimOfActor(sha256, why)
+  const { store } = parts
+  const claim = claimFor<'done'>(requestOf('resume', target), why, parts.sha256)
   await refuseHeldElsewhere(store.meta, target, why)
   for (let look = 0; look < MAX_LOOKS; look++) {
     const resumed = await store.transact(async (tx) => {
-      const before = claim && (await tx.idempotency.find(claim))
-      if (before !== undefined) {
-        storedAnswer(before, request)
-        return true
-      }
+      if (claim && (await claim.find(tx)) !== undefined) return true
       if (!(await liftWithin(tx, target, why, parts))) return false
-      if (claim !== undefined)
-        await tx.idempotency.put(claim, encodeAnswer({ request }), epochSeconds(tx.nowMs) + IDEMPOTENCY_SECONDS)
+      if (claim !== undefined) await claim.keep(tx, 'done')
       return true
     })
     if (resumed) return

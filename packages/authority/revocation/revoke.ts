@@ -4,27 +4,17 @@
  * answer and one entry. Validators learn of it from the log (feed.ts); nothing here has to tell them.
  */
 import { toBase64Url } from '@signet/kernel/bytes.ts'
-import { epochSeconds } from '@signet/kernel/surroundings.ts'
 import type { Tx } from '../store/store.ts'
 import { createCommitWatch } from './commit-watch.ts'
+import { claimFor } from './idempotency.ts'
 import { notePrior } from './prior.ts'
-import {
-  auditAct,
-  claimOfActor,
-  encodeAnswer,
-  IDEMPOTENCY_SECONDS,
-  keyOf,
-  logEntry,
-  requestDigest,
-  type StoredAnswer,
-  storedAnswer,
-} from './record.ts'
+import { auditAct, keyOf, logEntry } from './record.ts'
 import { refuse } from './refuse.ts'
 import { liftWithin, resumeTarget } from './resume.ts'
 import { guardMsOf, MAX_AHEAD_MS } from './rules.ts'
 import { type PendingReceipt, type RevocationReceipt, type RevokerParts, settleReceipt } from './settle.ts'
 import { take } from './take.ts'
-import { type Act, checkWhy, type KnownTarget, knowTarget, type Target, type Why } from './target.ts'
+import { type Act, checkWhy, type KnownTarget, knowTarget, requestOf, type Target, type Why } from './target.ts'
 import { type Undone, type UndoRequest, undoRevocations } from './undo.ts'
 
 export type { PendingReceipt, RevocationReceipt, RevokerParts } from './settle.ts'
@@ -96,8 +86,7 @@ export function createRevoker(parts: RevokerParts): Revoker {
     async recheck(asked, kind, why, sinceMs) {
       const target = knowTarget(asked, kind, issuer)
       const { salt } = await store.revocations.head()
-      const answer: StoredAnswer = { request: '', made: { cutoffMs: sinceMs + guardMsOf(settings), atMs: sinceMs } }
-      const outcome = { kind: 'repeated', answer } as const
+      const outcome = { kind: 'repeated', cutoffMs: sinceMs + guardMsOf(settings), atMs: sinceMs } as const
       await settleOrLook({ target, act: kind, why, key: keyOf(sha256, salt, target), outcome })
     },
     async undo(request, why) {
@@ -130,26 +119,13 @@ export function createRevoker(parts: RevokerParts): Revoker {
   async function make(tx: Tx, target: KnownTarget, act: Act, why: Why): Promise<PendingReceipt> {
     const { salt, cutoffMs: largestMs } = await tx.revocations.head()
     const key = keyOf(sha256, salt, target)
-    const claim = why.idempotencyKey === undefined ? undefined : claimOfActor(sha256, why)
-    const before = claim && (await tx.idempotency.find(claim))
-    if (before !== undefined) {
-      return {
-        target,
-        act,
-        why,
-        key,
-        outcome: { kind: 'repeated', answer: storedAnswer(before, requestDigest(sha256, act, target)) },
-      }
-    }
+    const claim = claimFor<{ cutoffMs: number; atMs: number }>(requestOf(act, target), why, sha256)
+    const before = claim && (await claim.find(tx))
+    if (before !== undefined) return { target, act, why, key, outcome: { kind: 'repeated', ...before.made } }
     const prior = await notePrior(tx, target, act, sha256)
     const span = await take(tx, { target, act, why, key, cutoffMs: nextCutoffMs(tx.nowMs, largestMs) }, parts)
     if (span === undefined) return { target, act, why, key, outcome: { kind: 'unmoved' } }
-    if (claim !== undefined) {
-      // Two with the same key at once: the store lets one `put` win and runs the other again, which then finds it.
-      const request = requestDigest(sha256, act, target)
-      const answer = encodeAnswer({ request, made: { cutoffMs: span.cutoffMs, atMs: tx.nowMs } })
-      await tx.idempotency.put(claim, answer, epochSeconds(tx.nowMs) + IDEMPOTENCY_SECONDS)
-    }
+    if (claim !== undefined) await claim.keep(tx, { cutoffMs: span.cutoffMs, atMs: tx.nowMs })
     await prior?.keep(span)
     const place = tx.revocations.append(logEntry(target, key, span, why, act))
     auditAct(tx, act === 'suspend' ? 'suspension.made' : 'revocation.made', target, why, parts, {

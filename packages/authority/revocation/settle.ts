@@ -12,7 +12,7 @@ import type { LogEntry } from '../store/ports/revocations.ts'
 import type { Status } from '../store/ports/standing.ts'
 import type { Store } from '../store/store.ts'
 import { notePrior } from './prior.ts'
-import { auditAct, keyOf, logEntry, type StoredAnswer } from './record.ts'
+import { auditAct, keyOf, logEntry } from './record.ts'
 import { refuse } from './refuse.ts'
 import type { Registry } from './registry.ts'
 import { guardMsOf, MAX_AHEAD_MS, type RevocationSettings, slackMsOf } from './rules.ts'
@@ -44,7 +44,8 @@ export interface PendingReceipt {
 
 interface Repeated {
   readonly kind: 'repeated'
-  readonly answer: StoredAnswer
+  readonly cutoffMs: number
+  readonly atMs: number
 }
 
 interface Made {
@@ -92,10 +93,8 @@ export async function settleReceipt(pending: PendingReceipt, parts: SettleParts)
     case 'made':
       await announce(pending.target, parts)
       return confirm(pending, pending.outcome, parts)
-    case 'repeated': {
-      const { made } = pending.outcome.answer
-      return made === undefined ? explain(pending, parts) : recall(pending, made, parts)
-    }
+    case 'repeated':
+      return recall(pending, pending.outcome, parts)
     case 'unmoved':
       return explain(pending, parts)
   }

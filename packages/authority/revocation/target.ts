@@ -37,6 +37,15 @@ export interface KnownTarget {
 /** What is done: end it; hold it until it is resumed; or, as a claims epoch, only void the access tokens made so far. */
 export type Act = 'revoke' | 'renew' | 'suspend'
 
+/** Words that no other act on a target has. */
+export const requestOf = (act: Act | 'resume', { kind, issuer, id }: KnownTarget): readonly string[] => [
+  'signet/revocation/what',
+  act,
+  kind,
+  issuer,
+  id,
+]
+
 /** Kinds that can be suspended, and those whose grants can outlive a cutoff. */
 const SUSPENDABLE: readonly KeyKind[] = ['subject', 'client', 'session', 'device', 'grant']
 const RENEWABLE: readonly KeyKind[] = [...SUSPENDABLE, 'issuer', 'scope']

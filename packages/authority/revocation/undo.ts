@@ -7,13 +7,13 @@
  */
 import type { ClientId, SubjectId, TokenId } from '@signet/kernel/ids.ts'
 import type { KeyKind } from '@signet/kernel/revocation.ts'
-import { epochSeconds } from '@signet/kernel/surroundings.ts'
 import { type AuditActor, audited } from '../audit/events.ts'
 import type { LogEntry } from '../store/ports/revocations.ts'
 import type { Tx } from '../store/store.ts'
 import { carryLogOver } from './carry-log.ts'
+import { claimFor } from './idempotency.ts'
 import { findPrior } from './prior.ts'
-import { AUDIT_ROLES, claimOfActor, IDEMPOTENCY_SECONDS } from './record.ts'
+import { AUDIT_ROLES } from './record.ts'
 import { refuse, refuseElsewhere } from './refuse.ts'
 import type { RevokerParts } from './settle.ts'
 import { WIDE, withdrawRevokedMs } from './standing.ts'
@@ -45,9 +45,9 @@ export async function undoRevocations(request: UndoRequest, why: Why, parts: Rev
   const { epoch, seqs } = request
   if (seqs.length === 0 || seqs.length > MAX_SEQS) throw refuse('invalid_request', 'malformed_target')
   const { store, sha256 } = parts
-  const claim = why.idempotencyKey === undefined ? undefined : claimOfActor(sha256, why)
-  const before = claim && (await store.transact((tx) => tx.idempotency.find(claim)))
-  if (before !== undefined) return recallUndone(before, request)
+  const claim = claimFor<Undone>(['signet/revocation/undo', epoch, ...seqs.map(String)], why, sha256)
+  const before = claim && (await store.transact((tx) => claim.find(tx)))
+  if (before !== undefined) return before.made
   if ((await store.revocations.head()).epoch !== epoch) throw refuse('conflict', 'epoch_changed')
   const named = await findUndoable(seqs, parts)
   const copied = named.find(({ origin }) => origin !== undefined)
@@ -71,22 +71,12 @@ export async function undoRevocations(request: UndoRequest, why: Why, parts: Rev
       const restored = await restoreGrants(tx, gone, left, parts)
       for (const entry of named) auditUndo(tx, entry, why, parts, { new_epoch: next.epoch, restored })
       const answer = { epoch: next.epoch, seq: next.seq, entries: next.entries, removed: gone.length, restored }
-      if (claim !== undefined) {
-        const until = epochSeconds(tx.nowMs) + IDEMPOTENCY_SECONDS
-        await tx.idempotency.put(claim, JSON.stringify({ request: { epoch, seqs }, answer }), until)
-      }
+      if (claim !== undefined) await claim.keep(tx, answer)
       return { adds: [], answer }
     },
   })
   parts.bus.publish('revocations')
   return undone
-}
-
-function recallUndone(stored: string, asked: UndoRequest): Undone {
-  const { request, answer } = JSON.parse(stored) as { request?: UndoRequest; answer?: Undone }
-  const isSame = JSON.stringify(request) === JSON.stringify({ epoch: asked.epoch, seqs: asked.seqs })
-  if (!isSame || answer === undefined) throw refuse('conflict', 'idempotency_key_reused')
-  return answer
 }
 
 /** The entries named. Before the transaction, since it asks what no transition says; what it finds does not change any more. */
