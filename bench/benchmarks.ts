@@ -40,6 +40,10 @@ export const BENCHMARKS = {
     about: 'the feed at scale: a million entries at once, two hundred readers against TCP, a thousand readers',
     load: () => import('./feed.ts'),
   },
+  'slow-readers': {
+    about: 'a thousand readers of the feed of which a tenth stops reading, and readers behind one relay',
+    load: () => import('./slow-readers.ts'),
+  },
   storage: {
     about: 'rotations in the stores, and what a refresh family weighs',
     load: () => import('./storage.ts'),

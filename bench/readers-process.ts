@@ -5,12 +5,13 @@
 import { get } from 'node:http'
 import { type AddressInfo, createServer } from 'node:net'
 import { serveParent } from './child.ts'
+import { placeAtHead } from './feed-place.ts'
 import { quantile } from './rounds.ts'
 import { sharedMs } from './shared-clock.ts'
 
 export type ReadersAnswers = {
-  /** Opens `count` streams and notes when each has which number. */
-  follow(question: { readonly issuer: string; readonly count: number }): Promise<void>
+  /** Opens `count` streams, at a relay where one is named, and notes when each has which number. */
+  follow(question: { readonly issuer: string; readonly count: number; readonly relay?: string }): Promise<void>
   /** Listens for so many connections that are sent lines, each a number; the port. */
   listenForMany(): Promise<number>
   /** For everything sent, on every connection: how long it took to arrive. What came is forgotten. */
@@ -40,8 +41,8 @@ function arrivals(): Arrivals {
 }
 
 serveParent({
-  async follow({ issuer, count }) {
-    const url = await placeAtHead(issuer)
+  async follow({ issuer, count, relay }) {
+    const url = await placeAtHead(issuer, relay)
     await Promise.all(Array.from({ length: count }, () => openStream(url, arrivals())))
   },
   listenForMany: () =>
@@ -98,20 +99,6 @@ serveParent({
     return numbers
   },
 } satisfies ReadersAnswers)
-
-async function placeAtHead(issuer: string): Promise<string> {
-  const metadata = (await (await fetch(`${issuer}/.well-known/oauth-authorization-server`)).json()) as {
-    signet_feed: { head: string; stream: string }
-  }
-  const { head, stream } = metadata.signet_feed
-  const probe = crypto.randomUUID()
-  const jws = await (await fetch(`${head}?probe=${probe}`)).text()
-  const { epoch, seq } = JSON.parse(Buffer.from(jws.split('.')[1] as string, 'base64url').toString()) as {
-    epoch: string
-    seq: number
-  }
-  return `${stream}?after=${seq}&epoch=${epoch}`
-}
 
 function openStream(url: string, noted?: Arrivals): Promise<void> {
   return new Promise((resolve, reject) => {
