@@ -10,13 +10,15 @@ import { openPostgresStore } from '@signet/authority/store/postgres.ts'
 import { openSqliteStore } from '@signet/authority/store/sqlite.ts'
 import type { Store } from '@signet/authority/store/store.ts'
 import { realSurroundings } from '@signet/authority/surroundings.ts'
+import { BREATH_MS } from '@signet/authority/tasks.ts'
+import { PURGE_ROWS } from '@signet/authority/upkeep.ts'
 import type { FamilyId } from '@signet/kernel/ids.ts'
 import { startPostgres } from '@signet/testkit/postgres.ts'
 import pg from 'pg'
 import { type Benchmark, oursAtMost, type Pace, type Row, ratioAtLeast, ratioAtMost } from './benchmark.ts'
 import { createRotator, makeFamilies, newFamily } from './families.ts'
 import { type Filled, fillPostgres, fillSqlite, renewLog } from './fill.ts'
-import { comparison, interleave, quantile, ratePerSecondAsync } from './rounds.ts'
+import { comparison, interleave, median, quantile, ratePerSecondAsync } from './rounds.ts'
 
 const surroundings = realSurroundings()
 
@@ -24,9 +26,8 @@ const surroundings = realSurroundings()
 const LOG_ENTRIES = 1_000_000
 /** Refreshes that are answered side by side while the purge goes on. */
 const IN_FLIGHT = 4
-/** As the authority does it (compose.ts, tasks.ts): so many rows, then a breath. */
-const PURGE_ROWS = 500
-const BREATH_MS = 20
+/** Rounds of it: the 99th percentile of one wanders by a fifth. */
+const PURGE_ROUNDS = 9
 
 export const benchmark: Benchmark = async ({ pace, scratch }) => {
   const families = Number(process.env.SIGNET_BENCH_FAMILIES ?? (pace.quick ? 100_000 : 1_000_000))
@@ -146,40 +147,37 @@ function pick({ idAt, count }: Filled): FamilyId {
   return idAt(Math.floor(count / 2 + (Math.random() * count) / 2))
 }
 
-/** Refreshes as they come, with the purge of what is over beside them and without. */
+/**
+ * Refreshes as they come, with the purge of what is over beside them and without; and without once more, so that it can be seen how far two
+ * measurements of the same lie apart.
+ */
 async function whilePurging(pace: Pace, of: string, store: Store, filled: Filled, rotate: () => Promise<void>): Promise<Row[]> {
-  const refresh = async (id: FamilyId) => {
-    await store.families.find(id)
+  const refresh = async () => {
+    await store.families.find(pick(filled))
     await rotate()
   }
   const nowMs = await store.now()
-  let gone = 0
-  let purgeMs = 0
-  const without: number[] = []
-  const beside: number[] = []
-  await timed(pace.warmUpMs, IN_FLIGHT, () => refresh(pick(filled)))
-  for (let round = 0; round < pace.rounds; round++) {
-    const figures = async (purging: boolean) => {
-      let going = purging
-      const purge = async () => {
-        while (going) {
-          const began = performance.now()
-          const { purged, more } = await store.purge(nowMs, PURGE_ROWS)
-          purgeMs += performance.now() - began
-          gone += purged.families ?? 0
-          if (!more) throw new Error('the purge came to its end before the round did: take more families')
-          await new Promise((resolve) => setTimeout(resolve, BREATH_MS))
-        }
-      }
-      const over = purge()
-      const times = await timed(pace.turnMs * 3, IN_FLIGHT, () => refresh(pick(filled)))
-      going = false
-      await over
-      return quantile(times, 0.99)
-    }
-    for (const purging of round % 2 === 0 ? [true, false] : [false, true])
-      (purging ? beside : without).push(await figures(purging))
-  }
+  const rates: number[] = []
+  const plain = async (ms: number) => quantile(await timed(ms, IN_FLIGHT, refresh), 0.99)
+  const { beside, without, again } = await interleave(
+    {
+      async beside(ms) {
+        const purging = purgeOn(store, nowMs)
+        const p99 = await plain(ms)
+        rates.push(await purging.stop())
+        return p99
+      },
+      without: plain,
+      again: plain,
+    },
+    { ...pace, turnMs: pace.turnMs * 3, rounds: pace.quick ? pace.rounds : PURGE_ROUNDS },
+  )
+  await new Promise((resolve) => setTimeout(resolve, 1500)) // Until it is quiet.
+  const alone = purgeOn(store, nowMs)
+  await new Promise((resolve) => setTimeout(resolve, pace.turnMs * 6))
+  const alonePerSecond = await alone.stop()
+  const perSecond = median(rates)
+  const hours = (rate: number) => (5e6 / rate / 3600).toFixed(1)
   return [
     {
       ...comparison(
@@ -187,9 +185,43 @@ async function whilePurging(pace: Pace, of: string, store: Store, filled: Filled
         beside,
         without,
       ),
-      note: `${IN_FLIGHT} in flight; ${gone.toLocaleString('en')} families purged, ${Math.round(gone / (purgeMs / 1000)).toLocaleString('en')} per second of purging`,
+      note: `${IN_FLIGHT} in flight`,
+    },
+    comparison({ name: `the same measured twice: p99 beside no purge, ${of}, against none`, unit: 'ms' }, again, without),
+    {
+      ...comparison(
+        { name: `families purged beside refreshes, ${of}, against what ends`, unit: '/s', target: ratioAtLeast(2) },
+        rates,
+        rates.map(() => filled.count / IDLE_DAYS / 86_400),
+      ),
+      note: `5 million in ${hours(perSecond)} hours; alone ${Math.round(alonePerSecond).toLocaleString('en')}/s, ${hours(alonePerSecond)} hours`,
     },
   ]
+}
+
+/** When nobody comes back, as many families end in so long as there are. */
+const IDLE_DAYS = 14
+
+/** Purges as the authority does it (tasks.ts), until it is stopped: then it gives the families per second. */
+function purgeOn(store: Store, nowMs: number) {
+  let going = true
+  let gone = 0
+  const began = performance.now()
+  const ended = (async () => {
+    while (going) {
+      const { purged, more } = await store.purge(nowMs, PURGE_ROWS)
+      gone += purged.families ?? 0
+      if (!more) throw new Error('the purge came to its end before the round did: take more families')
+      await new Promise((resolve) => setTimeout(resolve, BREATH_MS))
+    }
+  })()
+  return {
+    async stop() {
+      going = false
+      await ended
+      return gone / ((performance.now() - began) / 1000)
+    },
+  }
 }
 
 /** A new epoch over a long log: how long it takes, and how long a refresh beside it has to wait. */

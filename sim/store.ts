@@ -5,7 +5,7 @@
 import type { DatabaseSync } from 'node:sqlite'
 import type { LogEntry } from '@signet/authority/store/ports/revocations.ts'
 import { openSqliteStore } from '@signet/authority/store/sqlite.ts'
-import type { Store, Tx } from '@signet/authority/store/store.ts'
+import type { Haste, Store, Tx } from '@signet/authority/store/store.ts'
 import { fault } from '@signet/kernel/errors.ts'
 import type { Present } from './builtins.ts'
 import type { Dice } from './dice.ts'
@@ -107,6 +107,8 @@ export async function openStoreMachine(parts: {
         if (node.life === life && (renewed || appended.length > 0)) for (const told of followers) told(renewed ? [] : appended)
         return answer
       },
+      gently: (_haste: Haste, piece: (transact: Store['transact']) => Promise<unknown>) =>
+        piece(base.transact as Store['transact']),
       purge: (nowMs: number, limit: number) => call(() => engine.purge(nowMs, limit)),
       health: () => call(() => engine.health()),
       close: async () => {},

@@ -13,7 +13,7 @@ export interface Task {
 }
 
 /** Pieces of one task in a row, so that a task with much to do leaves room for requests in between. */
-const BREATH_MS = 20
+export const BREATH_MS = 20
 
 export interface Tasks {
   /** When each last ended well, epoch milliseconds. */

@@ -7,8 +7,8 @@ import type { Task } from './tasks.ts'
 
 const KEY_TICK_MS = 10_000
 const PURGE_MS = 30_000
-/** Rows per table in one piece of purging: a few milliseconds. */
-const PURGE_ROWS = 500
+/** Rows per table in one turn of purging: with the pauses that it makes (store/pace.ts) a few seconds, for which a node that closes waits. */
+export const PURGE_ROWS = 100
 const CHECKPOINT_MS = 3_600_000
 
 export function upkeep(parts: { store: Store; keys: KeyRing; issuer: string; surroundings: Surroundings }): readonly Task[] {

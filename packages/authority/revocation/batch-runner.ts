@@ -9,7 +9,7 @@ import type { BatchId } from '@signet/kernel/ids.ts'
 import type { Timer } from '@signet/kernel/surroundings.ts'
 import { type AuditActor, audited } from '../audit/events.ts'
 import type { BatchAction, BatchRecord } from '../store/ports/batches.ts'
-import type { Tx } from '../store/store.ts'
+import { BATCH_TARGETS_AT_ONCE, type Tx } from '../store/store.ts'
 import { decodePlan } from './batch-selector.ts'
 import { type Source, type Stretch, sourceOf } from './batch-source.ts'
 import { MAX_RUNNING } from './batches.ts'
@@ -39,8 +39,6 @@ export interface RunnerParts extends Pick<RevokerParts, 'store' | 'issuer' | 'cl
 const LOOK_MS = 1000
 /** Nobody else works on a batch for so long after its holder's last piece. Pieces are at most a second apart. */
 const LEASE_MS = 5000
-/** Targets in one transaction, so that no other waits long behind it. */
-const MAX_PIECE = 64
 /** A store that is away is asked again so often; a piece that cannot be done is given up after so many tries. */
 const RETRY_MS = 500
 const MAX_BUGS = 5
@@ -107,7 +105,7 @@ export function openBatchRunner(parts: RunnerParts): BatchRunner {
 
   async function goThrough(batch: BatchRecord): Promise<void> {
     const next: Source = sourceOf(batch, parts)
-    const most = Math.max(1, Math.min(MAX_PIECE, Math.floor(batch.perSecond / 2)))
+    const most = Math.max(1, Math.min(BATCH_TARGETS_AT_ONCE, Math.floor(batch.perSecond / 2)))
     const plan = decodePlan(batch)
     const atMost = ('undoes' in plan ? undefined : plan.atMost) ?? Number.POSITIVE_INFINITY
     let { cursor, moved } = batch

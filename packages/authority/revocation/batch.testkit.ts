@@ -17,7 +17,8 @@ export const ACTOR = 'operator:test'
 export async function openBatchNode(store: Store, options: { leaseMs?: number; settings?: object } = {}) {
   const surroundings = realSurroundings()
   const kept: Store = Object.assign(Object.create(store) as Store, { close: async () => {} })
-  for (const name of ['transact', 'now', 'purge', 'health'] as const) Object.assign(kept, { [name]: store[name].bind(store) })
+  for (const name of ['transact', 'gently', 'now', 'purge', 'health'] as const)
+    Object.assign(kept, { [name]: store[name].bind(store) })
   // A commit may take as long as a busy machine needs: what a late one does is told elsewhere.
   const settings = { commitAllowanceMilliseconds: 10_000, ...options.settings }
   const world = await openWorld({ surroundings, settings, store: kept })

@@ -8,7 +8,7 @@ import type { Salt } from '@signet/kernel/revocation.ts'
 import { type Chance, type Clock, epochSeconds, type Sha256, type Timers } from '@signet/kernel/surroundings.ts'
 import { heldAfter } from '../store/ports/peers.ts'
 import type { LogEntry, Staged } from '../store/ports/revocations.ts'
-import type { Store, Tx } from '../store/store.ts'
+import { CARRIED_AT_ONCE, type Store, type Tx } from '../store/store.ts'
 import { keyOf } from './record.ts'
 import { refuse } from './refuse.ts'
 
@@ -38,8 +38,6 @@ export interface Carriage<T> {
   conclude(tx: Tx, next: NextLog): Promise<{ readonly adds: readonly NewEntry[]; readonly answer: T }>
 }
 
-/** Entries read and laid down at once: a few milliseconds of the writer's time. */
-const PAGE = 250
 /** Each attempt only has to carry what came in during the last, so a busy log is caught up with soon. */
 const MAX_ATTEMPTS = 50
 /** Who takes longer gives up, well before what was staged is taken for abandoned. */
@@ -83,27 +81,37 @@ interface Carried {
 
 /** Carries to the end of the log. Numbers up to its floor have gone one by one; the entries that are left count. */
 async function carryOn(log: Carried, salt: Salt, carriage: Carriage<unknown>, parts: CarryParts): Promise<void> {
-  const { store, clock, timers, sha256 } = parts
+  const { store, clock } = parts
   const head = await store.revocations.head()
-  for (;;) {
-    const entries = await store.revocations.after(log.seq, PAGE)
-    if (head.epoch !== log.epoch || entries.some((entry) => entry.epoch !== log.epoch)) throw refuse('conflict', 'epoch_changed')
-    const nowAt = epochSeconds(clock.now()) - CLOCK_SECONDS
-    // Needed is what a living token may match, and what another region has yet to hear of.
-    const needed = entries.filter((entry) => carriage.keeps(entry) && (entry.dropAfter >= nowAt || entry.seq > log.held))
-    if (needed.length > 0) {
-      const anew = needed.map((entry) =>
-        rekeyed(entry, keyOf(sha256, salt, { kind: entry.kind, issuer: entry.issuer, id: entry.target })),
-      )
-      log.staged = await store.transact((tx) => tx.revocations.stage(anew, log.staged))
-    }
-    log.seq = entries.at(-1)?.seq ?? log.seq
-    if (entries.length < PAGE) break
-    if (clock.monotonic() > log.until) throw refuse('conflict', 'busy', 1)
-    await new Promise<void>((resolve) => timers.soon(resolve))
+  for (let more = true; more; ) {
+    more = await store.gently('soon', (transact) => carryPiece(log, head.epoch, salt, carriage, { ...parts, transact }))
+    if (more && clock.monotonic() > log.until) throw refuse('conflict', 'busy', 1)
   }
   // The newest entries may be among those that have gone.
   log.seq = Math.max(log.seq, head.seq)
+}
+
+/** Reads the next entries and lays those down that go over; false at the end of the log. */
+async function carryPiece(
+  log: Carried,
+  epoch: string,
+  salt: Salt,
+  carriage: Carriage<unknown>,
+  { store, clock, sha256, transact }: CarryParts & Pick<Store, 'transact'>,
+): Promise<boolean> {
+  const entries = await store.revocations.after(log.seq, CARRIED_AT_ONCE)
+  if (epoch !== log.epoch || entries.some((entry) => entry.epoch !== log.epoch)) throw refuse('conflict', 'epoch_changed')
+  const nowAt = epochSeconds(clock.now()) - CLOCK_SECONDS
+  // Needed is what a living token may match, and what another region has yet to hear of.
+  const needed = entries.filter((entry) => carriage.keeps(entry) && (entry.dropAfter >= nowAt || entry.seq > log.held))
+  if (needed.length > 0) {
+    const anew = needed.map((entry) =>
+      rekeyed(entry, keyOf(sha256, salt, { kind: entry.kind, issuer: entry.issuer, id: entry.target })),
+    )
+    log.staged = await transact((tx) => tx.revocations.stage(anew, log.staged))
+  }
+  log.seq = entries.at(-1)?.seq ?? log.seq
+  return entries.length === CARRIED_AT_ONCE
 }
 
 /** This node's clock may be so much ahead of the store's. */

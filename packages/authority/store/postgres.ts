@@ -10,6 +10,7 @@ import type { Revocation } from '@signet/kernel/revocation.ts'
 import type { Surroundings } from '@signet/kernel/surroundings.ts'
 import { createLookups, type Lookups } from './lookups.ts'
 import { demandSchema, MIGRATIONS_TABLE, type Migrations, migrate, SCHEMA_VERSION } from './migrations.ts'
+import { type Haste, Pace } from './pace.ts'
 import type { Fleet } from './ports/fleet.ts'
 import type { LogHead } from './ports/revocations.ts'
 import { Committer } from './postgres-committer.ts'
@@ -93,6 +94,7 @@ class PostgresStore implements Omit<Store, keyof Lookups> {
   readonly #migrations: Migrations
   readonly #shared: Shared = { terms: createTerms(), longestFamily: { seconds: 0 } }
   readonly #queue: Queue
+  readonly #pace: Pace
   readonly #committer: Committer
   readonly #lanes: { readonly line: Line; busy: boolean }[]
   readonly #background: Line
@@ -114,6 +116,7 @@ class PostgresStore implements Omit<Store, keyof Lookups> {
     this.#migrations = options.migrations ?? 'auto'
     const told = (promotion: Promotion) => promoted?.({ ...promotion, acknowledged: this.#committer.acknowledged })
     this.#queue = new Queue(clock)
+    this.#pace = new Pace(clock, timers, true)
     this.#committer = new Committer(newId(clock.now(), chance), this.#shared, timers, this.#queue)
     const writing = { promoted: told, acknowledged: () => this.#committer.acknowledged, anyTimeline, writes: true }
     const reading = { ...writing, writes: false }
@@ -161,8 +164,12 @@ class PostgresStore implements Omit<Store, keyof Lookups> {
     return this.#inOneWork(work)
   }
 
+  gently<T>(haste: Haste, piece: (transact: Store['transact']) => Promise<T>): Promise<T> {
+    return this.#pace.gently(haste, () => piece((work) => this.#inOneWork(work)))
+  }
+
   purge(nowMs: number, limit: number): Promise<PurgeReport> {
-    return purge((run) => this.#inBackground((_, work) => run(work)), nowMs, limit)
+    return purge((haste, run) => this.#pace.gently(haste, () => this.#inBackground((_, work) => run(work))), nowMs, limit)
   }
 
   async health(): Promise<StoreHealth> {

@@ -12,10 +12,11 @@ const EVERY_MS = 500
 /** The thread needs little; this bounds its heap, in MiB. */
 const HEAP_MB = 16
 
-export function startCheckpointer(path: string): Checkpointer {
+/** `file` is a descriptor of the file, open until it has stopped. */
+export function startCheckpointer(path: string, file: number): Checkpointer {
   const entry = new URL(`./sqlite-checkpoint-thread${extname(import.meta.url)}`, import.meta.url)
   const worker = new Worker(entry, {
-    workerData: { path, everyMs: EVERY_MS },
+    workerData: { path, file, everyMs: EVERY_MS },
     resourceLimits: { maxOldGenerationSizeMb: HEAP_MB, maxYoungGenerationSizeMb: 4 },
     execArgv: [],
   })

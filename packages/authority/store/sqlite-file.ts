@@ -82,11 +82,18 @@ function demand(db: DatabaseSync, set: string, name: string, wanted: string | nu
   if (found !== wanted) throw new Error(`this file system does not give SQLite "${set}": pragma ${name} says ${String(found)}`)
 }
 
+export interface Taken {
+  /** A descriptor of the file, for syncing it. */
+  readonly file: number
+  /** After the last connection to it was closed. */
+  release(): void
+}
+
 /**
  * Makes the file if there is none, and keeps a second authority away from the file. The lock is the operating system's, on a file of its own beside it, so it
  * ends with its process whatever happens, and readers of the store never meet it.
  */
-export function takeFile(path: string): { release(): void } {
+export function takeFile(path: string): Taken {
   const name = `${path}.lock`
   createPrivately(path)
   createPrivately(name)
@@ -102,7 +109,15 @@ export function takeFile(path: string): { release(): void } {
     db.close()
     throw new Error(reason, { cause })
   }
-  return { release: () => db.close() }
+  // Opened before SQLite opens it and closed after SQLite has: closing it drops the locks that this process has on it (POSIX).
+  const file = openSync(path, 'r+')
+  return {
+    file,
+    release() {
+      closeSync(file)
+      db.close()
+    },
+  }
 }
 
 function tryHolder(db: DatabaseSync): string {

@@ -8,6 +8,7 @@ import { isUuid, newId } from '@signet/kernel/ids.ts'
 import type { Surroundings } from '@signet/kernel/surroundings.ts'
 import { createLookups, type Lookups } from './lookups.ts'
 import { demandSchema, MIGRATIONS_TABLE, type Migrations, migrate, SCHEMA_VERSION } from './migrations.ts'
+import { type Haste, Pace } from './pace.ts'
 import type { Fleet } from './ports/fleet.ts'
 import { type Checkpointer, startCheckpointer } from './sqlite-checkpointer.ts'
 import { SqliteCommitter } from './sqlite-committer.ts'
@@ -19,6 +20,7 @@ import {
   SQLITE_WORDS,
   type SqliteConnection,
   sqliteFault,
+  type Taken,
   takeFile,
 } from './sqlite-file.ts'
 import { SqliteReads } from './sqlite-reads.ts'
@@ -49,7 +51,7 @@ export async function openSqliteStore(options: SqliteOptions): Promise<Store> {
   try {
     const writer = openWriter(path)
     await migrateSqlite(writer, surroundings, options.migrations ?? 'auto')
-    store = new SqliteStore(writer, path, surroundings, () => lock?.release())
+    store = new SqliteStore(writer, path, surroundings, lock)
     await store.begin(options.chain)
     endStart(writer)
     return Object.assign(store, store.lookups)
@@ -99,20 +101,22 @@ class SqliteStore implements Omit<Store, keyof Lookups> {
   readonly #surroundings: Surroundings
   readonly #shared: Shared = { terms: createTerms(), longestFamily: { seconds: 0 } }
   readonly #committer: SqliteCommitter
+  readonly #pace: Pace
   readonly #reads: SqliteReads
   readonly #checkpointer: Checkpointer | undefined
-  readonly #release: () => void
+  readonly #taken: Taken | undefined
   #closed: Promise<void> | undefined
 
-  constructor(db: SqliteConnection, path: string, surroundings: Surroundings, release: () => void) {
+  constructor(db: SqliteConnection, path: string, surroundings: Surroundings, taken: Taken | undefined) {
     const { clock, timers } = surroundings
     this.#db = db
     this.#surroundings = surroundings
-    this.#release = release
+    this.#taken = taken
     this.#committer = new SqliteCommitter(db, this.#shared, clock, timers)
+    this.#pace = new Pace(clock, timers, false)
     const openLong = path === IN_MEMORY ? undefined : () => openReader(path)
     this.#reads = new SqliteReads(db, openLong, timers, () => this.#committer.underWay)
-    this.#checkpointer = path === IN_MEMORY ? undefined : startCheckpointer(path)
+    this.#checkpointer = taken && startCheckpointer(path, taken.file)
     this.lookups = createLookups(this.#reads.quick, this.#reads.slow, this.#shared, (nowAt) => this.#reads.snapshot(nowAt))
     this.fleet = openFleet(this.#reads.quick, (run) => this.#inOneWork((_, work) => run(work)))
   }
@@ -136,11 +140,16 @@ class SqliteStore implements Omit<Store, keyof Lookups> {
   }
 
   transact<T>(work: (tx: Tx) => Promise<T>): Promise<T> {
+    this.#pace.asked()
     return this.#inOneWork(work)
   }
 
+  gently<T>(haste: Haste, piece: (transact: Store['transact']) => Promise<T>): Promise<T> {
+    return this.#pace.gently(haste, () => piece((work) => this.#inOneWork(work)))
+  }
+
   purge(nowMs: number, limit: number): Promise<PurgeReport> {
-    return purge((run) => this.#inOneWork((_, work) => run(work)), nowMs, limit)
+    return purge((haste, run) => this.#pace.gently(haste, () => this.#inOneWork((_, work) => run(work))), nowMs, limit)
   }
 
   async backup(path: string, onProgress?: (done: number, total: number) => void): Promise<void> {
@@ -186,7 +195,7 @@ class SqliteStore implements Omit<Store, keyof Lookups> {
     await this.#reads.close()
     await this.#checkpointer?.stop()
     this.#db.close()
-    this.#release()
+    this.#taken?.release()
   }
 
   #inOneWork<T>(run: (tx: Tx, work: Work) => Promise<T>): Promise<T> {

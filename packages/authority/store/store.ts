@@ -14,6 +14,7 @@
  * Times end in `At` (epoch seconds) or `AtMs`/`Ms` (epoch milliseconds).
  */
 import type { AuditEvent } from '@signet/kernel/audit-entry.ts'
+import type { Haste } from './pace.ts'
 import type { ApiKeyLookups, ApiKeyTransitions } from './ports/api-keys.ts'
 import type { AuditLookups } from './ports/audit.ts'
 import type { BatchLookups, BatchTransitions } from './ports/batches.ts'
@@ -31,12 +32,19 @@ import type { RevocationLookups, RevocationTransitions } from './ports/revocatio
 import type { DeviceLookups, DeviceTransitions, SessionLookups, SessionTransitions } from './ports/sessions.ts'
 import type { SubjectLookups, SubjectTransitions } from './ports/subjects.ts'
 
+export { BATCH_TARGETS_AT_ONCE, CARRIED_AT_ONCE, type Haste } from './pace.ts'
+
 export interface Store {
   readonly engine: 'sqlite' | 'postgres'
   /** The store's own clock, epoch milliseconds. One round trip on PostgreSQL. */
   now(): Promise<number>
   /** Runs `work` in one transaction and resolves once it is durable. */
   transact<T>(work: (tx: Tx) => Promise<T>): Promise<T>
+  /**
+   * Runs one piece of long background work when its turn has come, so that requests do not feel it (pace.ts). What the piece does through its own
+   * `transact` is not taken for a request. A piece takes a millisecond or two and waits for no other piece.
+   */
+  gently<T>(haste: Haste, piece: (transact: Store['transact']) => Promise<T>): Promise<T>
 
   readonly clients: ClientLookups
   readonly resources: ResourceLookups
@@ -56,7 +64,7 @@ export interface Store {
   readonly meta: MetaLookups
   readonly fleet: Fleet
 
-  /** Forgets what is over: at most `limit` rows per table, so that no caller waits behind it. Repeat while `more`. */
+  /** Forgets what is over, gently: at most `limit` rows per table. Repeat while `more`. */
   purge(nowMs: number, limit: number): Promise<PurgeReport>
   /** Copies the whole store, as of one moment, to a file while it is in use. SQLite only; PostgreSQL has its own tools. */
   backup?(path: string, onProgress?: (done: number, total: number) => void): Promise<void>

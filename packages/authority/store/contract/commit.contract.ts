@@ -43,6 +43,36 @@ export function commitContract(given: () => World): void {
     }
   })
 
+  test('pieces of long work go one at a time beside requests, and what they wrote is there', async () => {
+    const { store } = given()
+    const clients = Array.from({ length: 20 }, () => aClient())
+    let running = 0
+    const pieces = clients.map((client, n) =>
+      store.gently(n % 2 === 0 ? 'whenever' : 'soon', async (transact) => {
+        assert.equal(++running, 1)
+        const made = await transact((tx) => tx.clients.create(client))
+        assert.deepEqual(await store.clients.find(client.id), client)
+        running--
+        return made
+      }),
+    )
+    const beside = Promise.all(Array.from({ length: 50 }, () => store.transact((tx) => tx.clients.create(aClient()))))
+    assert.deepEqual(
+      await Promise.all(pieces),
+      clients.map(() => true),
+    )
+    await beside
+    const no = refusal('invalid_grant', 'for_the_test')
+    await assert.rejects(
+      store.gently('soon', (transact) =>
+        transact(async () => {
+          throw no
+        }),
+      ),
+      (error) => error === no,
+    )
+  })
+
   test('a statement that fails fails its own work only', async () => {
     const { store } = given()
     const session = aSession()

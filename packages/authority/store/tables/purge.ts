@@ -1,19 +1,14 @@
 /** Forgetting what is over, a bounded number of rows at a time. The audit record is not touched. */
 import { idTimeMs } from '@signet/kernel/ids.ts'
 import { epochSeconds } from '@signet/kernel/surroundings.ts'
+import { type Haste, PIECE } from '../pace.ts'
 import type { PurgeReport } from '../store.ts'
 import { purgeBatches, purgeHolds } from './batches.ts'
 import { LONGEST_FAMILY } from './families.ts'
 import { put } from './meta.ts'
 import { purgeEntries, purgeOutside } from './revocations.ts'
-import type { Row, Step, Work } from './sql.ts'
+import type { Step, Work } from './sql.ts'
 
-/** Rows that one unit of work deletes at most, so that nobody behind it waits long. */
-const STRIDE = 64
-/** Families that one unit of work looks at where few are over … */
-const SCAN_STRIDE = 256
-/** … and takes where many are. On SQLite each costs the writer about 10 µs, for which refreshes wait; PostgreSQL takes them in one statement. */
-const DELETE_STRIDE = { sqlite: 16, postgres: 128 } as const
 /** Looking at so many costs as much as taking one. */
 const LOOKS_PER_ROW = 8
 /** A pass over all families begins at most so often. */
@@ -25,25 +20,42 @@ const CLOCKS_SECONDS = 60
 /** API keys stay listed for so long after they expired. */
 const API_KEY_SECONDS = 90 * 86_400
 
-type InOneWork = <T>(work: (work: Work) => Promise<T>) => Promise<T>
+/** Runs one piece when its turn has come. */
+type InPieces = <T>(haste: Haste, work: (work: Work) => Promise<T>) => Promise<T>
 
-export async function purge(inOneWork: InOneWork, nowMs: number, limit: number): Promise<PurgeReport> {
-  const purged: Record<string, number> = {}
+export async function purge(inPieces: InPieces, nowMs: number, limit: number): Promise<PurgeReport> {
+  const purged: Record<string, number> = Object.fromEntries(Object.keys(steps).map((table) => [table, 0]))
+  let left = Object.entries(steps)
   let more = false
-  for (const [table, step] of Object.entries(steps)) {
-    let count = 0
-    let last: Step = { gone: 0, more: true }
-    while (last.more && count < limit) {
-      const stride = Math.min(STRIDE, limit - count)
-      last = await inOneWork((work) => step(work, nowMs, stride))
-      count += last.gone
-    }
+  while (left.length > 0) {
+    const { at, table, ...done } = await inPieces(hasteOf(left), (work) => purgeFirst(work, left, purged, nowMs, limit))
+    if (table === undefined) break
+    const count = (purged[table] ?? 0) + done.gone
     purged[table] = count
-    more ||= last.more
+    const isEnough = count >= limit
+    more ||= isEnough && done.more
+    left = left.slice(done.more && !isEnough ? at : at + 1)
   }
-  const families = await purgeFamilies(inOneWork, nowMs, limit)
+  const families = await purgeFamilies(inPieces, nowMs, limit)
   return { purged: { ...purged, families: families.gone }, more: more || families.more }
 }
+
+type Steps = readonly (readonly [string, (work: Work, nowMs: number, limit: number) => Promise<Step>])[]
+
+/** What is over of an epoch is never more than it was; the others grow with every request, and must go as fast. */
+const hasteOf = (left: Steps): Haste => (left[0]?.[0] === OLD_EPOCHS ? 'whenever' : 'soon')
+
+/** A piece: some rows of the first table that has any to forget. Those before it, which have none, cost a look each. */
+async function purgeFirst(work: Work, left: Steps, purged: Readonly<Record<string, number>>, nowMs: number, limit: number) {
+  for (const [at, [table, step]] of left.entries()) {
+    const most = Math.min(PIECE[work.dialect.engine].rows, limit - (purged[table] ?? 0))
+    const done = await step(work, nowMs, most)
+    if (done.gone > 0 || done.more) return { at, table, ...done }
+  }
+  return { at: left.length, table: undefined, gone: 0, more: false }
+}
+
+const OLD_EPOCHS = 'old_epochs'
 
 const expiring =
   (table: string, key: string, column: string, laterSeconds = 0, unit: 1 | 1000 = 1) =>
@@ -74,7 +86,7 @@ const steps: Readonly<Record<string, (work: Work, nowMs: number, limit: number) 
   },
   batches: (work, nowMs, limit) => purgeBatches(work, nowMs, limit),
   batch_holds: (work, _nowMs, limit) => purgeHolds(work, limit),
-  async old_epochs(work, nowMs, limit) {
+  async [OLD_EPOCHS](work, nowMs, limit) {
     const gone = await purgeOutside(work, nowMs, limit)
     return { gone, more: gone > 0 } // Of one kind at a time.
   },
@@ -84,71 +96,71 @@ const steps: Readonly<Record<string, (work: Work, nowMs: number, limit: number) 
 const PLACE = 'purge_families'
 const START = '00000000-0000-0000-0000-000000000000'
 
-/** Where a pass stands; `dense`: many of the last were over. */
-interface Place {
-  readonly after: string
-  readonly dense: boolean
-}
-
 /** Families have no index on their end, which each rotation would have to move; they are passed over by id instead. */
-async function purgeFamilies(inOneWork: InOneWork, nowMs: number, limit: number): Promise<Step> {
-  const stored = await inOneWork((work) => work.readOne('select value from meta where name = $1', [PLACE]))
+async function purgeFamilies(inPieces: InPieces, nowMs: number, limit: number): Promise<Step> {
+  const stored = await inPieces('whenever', (work) => work.readOne('select value from meta where name = $1', [PLACE]))
   const last = stored === undefined ? { after: '', begunMs: 0 } : JSON.parse(stored.value as string)
   // A clock that went back must not stop the passes.
   const isEarly = last.begunMs <= nowMs && nowMs - last.begunMs < PASS_MS
   if (last.after === '' && stored !== undefined && isEarly) return { gone: 0, more: false }
   const begunMs = last.after === '' ? nowMs : last.begunMs
-  let place: Place | undefined = { after: last.after === '' ? START : last.after, dense: last.dense === true }
+  let after: string | undefined = last.after === '' ? START : last.after
   let gone = 0
-  for (let spent = 0; place !== undefined && spent < limit; ) {
-    const from: Place = place
-    const most = Math.ceil(limit - spent)
-    const stretch = await inOneWork((work) => purgeStretch(work, from, nowMs, most))
-    gone += stretch.gone
-    spent += Math.max(stretch.gone, stretch.looked / LOOKS_PER_ROW, 1)
-    place = stretch.next
+  for (let spent = 0; after !== undefined && spent < limit; ) {
+    const from: string = after
+    const stretch = await inPieces('whenever', (work) => lookAtFamilies(work, from, nowMs))
+    const over = stretch.over.slice(0, Math.ceil(limit - spent))
+    // Each piece little beside a commit, and apart from the look: what was seen holds still, or it is not taken.
+    for (let at = 0; at < over.length; at += stretch.most)
+      gone += await inPieces('whenever', (work) => deleteFamilies(work, over.slice(at, at + stretch.most)))
+    after = over.length < stretch.over.length ? over.at(-1)?.id : stretch.next
+    spent += Math.max(over.length, stretch.looked / LOOKS_PER_ROW, 1)
   }
   // Once for all of it: a pass in which nothing is over should write next to nothing.
-  await inOneWork((work) => put(work, PLACE, JSON.stringify({ after: '', ...place, begunMs })))
-  return { gone, more: place !== undefined }
+  await inPieces('whenever', (work) => put(work, PLACE, JSON.stringify({ after: after ?? '', begunMs })))
+  return { gone, more: after !== undefined }
 }
 
-/** Looks at the next families and takes those that are over; `next` is undefined at the end. */
-async function purgeStretch(work: Work, { after, dense }: Place, nowMs: number, most: number) {
+/** A family that is over, as it was read. */
+interface Over {
+  readonly id: string
+  readonly generation: number
+  readonly status: number
+}
+
+/** Looks at the next families and finds those that are over; `next` is undefined at the end. */
+async function lookAtFamilies(work: Work, after: string, nowMs: number) {
   const { dialect } = work
-  const room = Math.min(DELETE_STRIDE[dialect.engine], most)
-  const stride = dense ? room : SCAN_STRIDE
+  const { families: most, looks } = PIECE[dialect.engine]
   const rows = await work.read(
     `select id, generation, status, rotated_at_ms, cutoff_ms, idle_seconds, life_seconds, created_after_ms
      from families where id > $1 order by id limit $2`,
-    [dialect.id(after), stride],
+    [dialect.id(after), looks],
   )
   const nowAt = epochSeconds(nowMs) - MARGIN_SECONDS
-  const over = rows.filter((row) => isOver(row as Record<string, number>, dialect.readId(row.id), nowAt))
-  const taken = over.slice(0, room)
-  const gone = await deleteFamilies(work, taken)
-  // What did not fit is looked at again.
-  const isCut = taken.length < over.length
-  const last = isCut ? taken.at(-1) : rows.at(-1)
-  const isEnd = last === undefined || (!isCut && rows.length < stride)
-  const next: Place | undefined = isEnd ? undefined : { after: dialect.readId(last.id), dense: over.length * 2 > room }
-  return { gone, looked: rows.length, next }
+  const over: Over[] = []
+  let id: string | undefined
+  for (const row of rows) {
+    id = dialect.readId(row.id)
+    const { generation, status } = row as unknown as Over
+    if (isOver(row as Record<string, number>, id, nowAt)) over.push({ id, generation, status })
+  }
+  return { over, most, looked: rows.length, next: rows.length < looks ? undefined : id }
 }
 
 /** Only as they were read: a rotation that came in between keeps a family. */
-async function deleteFamilies(work: Work, rows: readonly Row[]): Promise<number> {
+async function deleteFamilies(work: Work, over: readonly Over[]): Promise<number> {
   const { dialect } = work
-  const values = rows.map((row) => [dialect.id(dialect.readId(row.id)), row.generation as number, row.status as number] as const)
+  const values = over.map(({ id, generation, status }) => [dialect.id(id), generation, status] as const)
   if (dialect.engine === 'postgres') {
-    if (rows.length === 0) return 0
-    const columns = [0, 1, 2].map((n) => values.map((row) => row[n] as string | number))
+    const columns = [0, 1, 2].map((n) => values.map((value) => value[n] as string | number))
     const text = `delete from families f using unnest($1::uuid[], $2::integer[], $3::smallint[]) as o(id, generation, status)
       where f.id = o.id and f.generation = o.generation and f.status = o.status`
     return work.write(text, columns)
   }
   let gone = 0
-  for (const row of values)
-    gone += await work.write('delete from families where id = $1 and generation = $2 and status = $3', row)
+  for (const value of values)
+    gone += await work.write('delete from families where id = $1 and generation = $2 and status = $3', value)
   return gone
 }
 

@@ -312,12 +312,13 @@ export async function purgeOutside(work: Work, nowMs: number, limit: number): Pr
     'delete from revocation_log where seq in (select seq from revocation_log where seq <= $1 order by seq limit $2)',
     [bounds?.base as number, limit],
   )
-  const staged = 'select seq from revocation_log where seq > $1 and at_ms <= $2 order by seq limit $3'
-  const values = [nowMs - ABANDONED_MS, limit]
-  if (over > 0 || (await work.readOne(staged, [bounds?.seq as number, ...values])) === undefined) return over
+  // The first of them is the oldest, for each epoch is laid out above those before it: so no more is read than goes.
+  const staged = 'select seq, at_ms from revocation_log where seq > $1 order by seq limit $2'
+  const isAbandoned = (row: Row | undefined) => row !== undefined && (row.at_ms as number) <= nowMs - ABANDONED_MS
+  if (over > 0 || !isAbandoned(await work.readOne(staged, [bounds?.seq as number, 1]))) return over
   // Under the head's lock, for now they may be the log.
   const [head] = await work.writeRows('update revocation_head set floor = floor where one = 1 returning seq', [])
-  const abandoned = (await work.read(staged, [head?.seq as number, ...values])).map((row) => row.seq as number)
+  const abandoned = (await work.read(staged, [head?.seq as number, limit])).filter(isAbandoned).map((row) => row.seq as number)
   if (abandoned.length === 0) return 0
   await raise(work, SWEPT, Math.max(...abandoned))
   let gone = 0
