@@ -31,7 +31,9 @@ import { migrate, restore, serve } from './commands/serve.ts'
 import { resume, suspend } from './commands/suspend.ts'
 import { token } from './commands/token.ts'
 import { user } from './commands/user.ts'
+import { printable } from './output/printable.ts'
 import { nearest } from './suggest.ts'
+import { wrongValue } from './trouble.ts'
 import { VERSION } from './version.ts'
 
 const root = buildRouteMap<string, Context>({
@@ -105,11 +107,32 @@ export const app = buildApplication<Context>(
 /** A whole sentence or two. */
 function wrongArguments(error: ArgumentScannerError): string {
   return formatMessageForArgumentScannerError(error, {
-    FlagNotFoundError: ({ input, corrections }) => `There is no flag --${input}.${meant(input, corrections.map(flagName))}`,
+    AliasNotFoundError: ({ input }) => `There is no flag -${printable(input)}.`,
+    ArgumentParseError: ({ externalFlagNameOrPlaceholder: name, input, exception }) =>
+      // Placeholders are in capitals, and are not typed.
+      wrongValue(/^[a-z]/.test(name) ? flagName(name) : name, input, formOf(exception)),
+    EnumValidationError: ({ externalFlagName, input, values }) => {
+      const near = nearest(input, values)
+      const form = `write ${values.slice(0, -1).join(', ')} or ${values.at(-1)}`
+      return `${wrongValue(flagName(externalFlagName), input, form)}.${near === undefined ? '' : ` Did you mean ${near}?`}`
+    },
+    FlagNotFoundError: ({ input, corrections }) =>
+      `There is no flag --${printable(input)}.${meant(input, corrections.map(flagName))}`,
+    InvalidNegatedFlagSyntaxError: ({ externalFlagName }) => `${flagName(externalFlagName)} takes no value.`,
+    UnexpectedFlagError: ({ externalFlagName, previousInput, input }) =>
+      `${flagName(externalFlagName)} takes one value, and is given "${printable(previousInput)}" and "${printable(input)}".`,
+    UnsatisfiedFlagError: ({ externalFlagName, nextFlagName }) =>
+      nextFlagName === undefined
+        ? `${flagName(externalFlagName)} is missing, or its value.`
+        : `${flagName(externalFlagName)} has no value: ${flagName(nextFlagName)} follows it.`,
     UnsatisfiedPositionalError: ({ placeholder }) => `${placeholder} is missing.`,
-    UnexpectedPositionalError: ({ input }) => `${input} is one argument too many.`,
+    UnexpectedPositionalError: ({ input }) => `${printable(input)} is one argument too many.`,
   }).replace(/[^.?]$/, '$&.')
 }
+
+/** What our own parsers say is how to write it; a boolean's is the library's. */
+const formOf = (exception: unknown): string =>
+  exception instanceof SyntaxError ? 'write yes or no, or no value at all' : (exception as Error).message
 
 /** As people write it. */
 const flagName = (name: string): string => `--${name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`

@@ -33,6 +33,20 @@ export class Trouble extends Error {
   }
 }
 
+/** That a flag or argument cannot have this value, in one wording everywhere; `form` is how to write it, and begins with "write". */
+export const wrongValue = (name: string, value: string, form: string): string =>
+  `${name} cannot be "${printable(value)}": ${form}`
+
+/** The same where it is found once the command runs. */
+export const wrongFlag = (name: string, value: string, form: string): Trouble =>
+  new Trouble({
+    what: `${name} cannot be "${value}"`,
+    why: 'it is not in a form that this flag takes',
+    advice: form,
+    exit: EXIT.usage,
+    code: 'usage',
+  })
+
 /** Any error as something a person can act on; a bug of ours keeps its stack for the report. */
 export function troubleOf(error: unknown): Trouble {
   if (error instanceof Trouble) return error

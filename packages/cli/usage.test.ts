@@ -69,6 +69,49 @@ describe('without an authority, the command line', () => {
     assert.equal(command.out + sub.out + missing.out, '')
   })
 
+  test('names a flag whose value will not do as it was typed, and says how to write it', async () => {
+    const form = 'write 47/50, a duration such as 10s, or both: 47/50,10s'
+    for (const [says, ...args] of [
+      [`--wait cannot be "soon": ${form}. Add`, 'revoke', 'scope', 'x', '--wait', 'soon'],
+      [`--wait cannot be "7/6": ${form}. Add`, 'revoke', 'scope', 'x', '--wait', '7/6'],
+      [`--wait cannot be "5/6,1s,2s": ${form}. Add`, 'revoke', 'scope', 'x', '--wait', '5/6,1s,2s'],
+      ['--wait takes one value, and is given "5s" and "6s". Add', 'revoke', 'scope', 'x', '--wait', '5s', '--wait', '6s'],
+      ['--per-second cannot be "x": write a whole number. Add', 'batch', 'plan', '--per-second', 'x'],
+      ['--first-party cannot be "so": write yes or no, or no value at all. Add', 'client', 'update', 'c', '--first-party=so'],
+      [
+        '--platform cannot be "wep": write web, browser, native or service. Did you mean web?',
+        'client',
+        'create',
+        'x',
+        '--platform',
+        'wep',
+      ],
+      ['--platform is missing, or its value. Add', 'client', 'create', 'x'],
+      ['--limit has no value: --json follows it. Add', 'client', 'list', '--limit', '--json'],
+      ['--no-dpop takes no value. Add', 'client', 'update', 'c', '--no-dpop=x'],
+      ['There is no flag -x. Add', 'client', 'list', '-x'],
+      ['SEQ cannot be "x": write a whole number. Add', 'revoke', 'undo', 'x'],
+    ] as const) {
+      const { code, err, out } = await signet(...args)
+      assert.deepEqual([code, out, err.slice(0, says.length)], [2, '', says])
+    }
+  })
+
+  test('names it also where the value is read by the command itself', async () => {
+    const path = await credentials(CREDENTIALS)
+    for (const [flag, ...args] of [
+      ['--since', 'audit', 'search', '--since', '2x'],
+      ['--issued-before', 'batch', 'plan', '--issued-before', '2x'],
+      ['--access-token-life', 'client', 'update', 'c', '--access-token-life', 'soon'],
+      ['--scope', 'resource', 'put', 'https://api.example', '--name', 'x', '--scope', 'y'],
+      ['--claim', 'user', 'update', 'ada', '--claim', 'y'],
+    ] as const) {
+      const { code, err } = await signet(...args, '--credentials', path)
+      assert.equal(code, 2, err)
+      assert.match(err, new RegExp(`${flag} cannot be ".*"\\.[^]* Write `))
+    }
+  })
+
   test('ends with 2 and says where it looked when there are no credentials', async () => {
     const { code, err, out } = await signet('client', 'list')
     assert.deepEqual([code, out], [2, ''])

@@ -32,8 +32,8 @@ const search = command({
     const query = given({
       text,
       type: flags.type,
-      from_ms: flags.since === undefined ? undefined : timeOf(flags.since, cli.now()),
-      to_ms: flags.until === undefined ? undefined : timeOf(flags.until, cli.now()),
+      from_ms: flags.since === undefined ? undefined : timeOf('--since', flags.since, cli.now()),
+      to_ms: flags.until === undefined ? undefined : timeOf('--until', flags.until, cli.now()),
       after: flags.after,
       limit: flags.limit,
     })

@@ -9,7 +9,7 @@ import { standing } from '../output/paint.ts'
 import { printable } from '../output/printable.ts'
 import { details } from '../output/table.ts'
 import { moment, parseDuration, relative, span } from '../output/time.ts'
-import { EXIT, Trouble } from '../trouble.ts'
+import { EXIT, Trouble, wrongFlag } from '../trouble.ts'
 
 const ID = arg('ID', 'The client id')
 
@@ -200,25 +200,19 @@ async function settingsOf(flags: Settings) {
     jwks: flags.jwks === undefined ? undefined : await readJwks(flags.jwks),
     dpop_bound: flags.dpop,
     first_party: flags.firstParty,
-    access_token_seconds: lifetime(flags.accessTokenLife),
-    refresh_idle_seconds: lifetime(flags.refreshIdle),
-    refresh_max_seconds: lifetime(flags.refreshLife),
+    access_token_seconds: lifetime('--access-token-life', flags.accessTokenLife),
+    refresh_idle_seconds: lifetime('--refresh-idle', flags.refreshIdle),
+    refresh_max_seconds: lifetime('--refresh-life', flags.refreshLife),
   }
 }
 
-function lifetime(text: string | undefined): number | null | undefined {
+function lifetime(flag: string, text: string | undefined): number | null | undefined {
   if (text === undefined) return undefined
   if (text === 'default') return null
   try {
     return parseDuration(text)
   } catch (error) {
-    throw new Trouble({
-      what: `Could not read the time ${text}`,
-      why: (error as Error).message,
-      advice: 'Or write "default" to go by the policy again',
-      exit: EXIT.usage,
-      code: 'usage',
-    })
+    throw wrongFlag(flag, text, `${(error as Error).message}, or "default" to go by the policy again`)
   }
 }
 

@@ -5,7 +5,7 @@ import type { Cli } from '../cli.ts'
 import { arg, command, flag } from '../command.ts'
 import { printable } from '../output/printable.ts'
 import { type Column, details, table } from '../output/table.ts'
-import { moment, parseDuration, relative, short } from '../output/time.ts'
+import { isDuration, moment, parseDuration, relative, short } from '../output/time.ts'
 import { EXIT, type ExitCode, Trouble } from '../trouble.ts'
 import { byTrouble, drawCounts, drawState, wholeReceipt } from './fleet.ts'
 
@@ -28,13 +28,14 @@ const DEFAULT_WAIT_SECONDS = 30
 
 /** `50/50`, `10s`, or both with a comma between. */
 export function parseWait(text: string): Wait {
-  const [first = '', second, ...rest] = text.split(',')
+  const [first = '', ...more] = text.split(',')
   const counted = /^(\d{1,6})\/(\d{1,6})$/.exec(first)
-  if (counted === null && second === undefined) return { seconds: parseDuration(first) }
+  const [longest, ...rest] = counted === null ? [first, ...more] : more
   const [count, total] = [Number(counted?.[1]), Number(counted?.[2])]
-  if (counted === null || rest.length > 0 || count > total)
+  if (rest.length > 0 || (longest !== undefined && !isDuration(longest)) || count > total)
     throw new Error('write 47/50, a duration such as 10s, or both: 47/50,10s')
-  return { count, total, seconds: second === undefined ? DEFAULT_WAIT_SECONDS : parseDuration(second) }
+  const seconds = longest === undefined ? DEFAULT_WAIT_SECONDS : parseDuration(longest)
+  return counted === null ? { seconds } : { count, total, seconds }
 }
 
 export const receipt = command({

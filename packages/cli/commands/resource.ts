@@ -7,7 +7,7 @@ import { withResource } from '../lookup.ts'
 import { printable } from '../output/printable.ts'
 import { details } from '../output/table.ts'
 import { moment, span } from '../output/time.ts'
-import { EXIT, Trouble } from '../trouble.ts'
+import { wrongFlag } from '../trouble.ts'
 
 const URI = arg('URI', 'The audience, such as https://api.example.com')
 
@@ -62,13 +62,8 @@ const put = command({
     const scopes = (flags.scope ?? []).map((text) => {
       const at = text.indexOf('=')
       if (at > 0 && at < text.length - 1) return { name: text.slice(0, at), description: text.slice(at + 1) }
-      throw new Trouble({
-        what: `Could not read the scope ${text}`,
-        why: 'people need to know what they agree to',
-        advice: 'Write --scope "orders:read=See your orders"',
-        exit: EXIT.usage,
-        code: 'usage',
-      })
+      // People need to know what they agree to.
+      throw wrongFlag('--scope', text, 'write --scope "orders:read=See your orders"')
     })
     const body = given({
       name: flags.name,

@@ -8,7 +8,7 @@ import { standing } from '../output/paint.ts'
 import { printable } from '../output/printable.ts'
 import { details } from '../output/table.ts'
 import { moment, relative } from '../output/time.ts'
-import { EXIT, Trouble } from '../trouble.ts'
+import { wrongFlag } from '../trouble.ts'
 import { nothingGiven, wasRevoked } from './client.ts'
 import { devices, grants, passkeys, sessions } from './holdings.ts'
 import { resumeCommand, suspendCommand } from './suspend.ts'
@@ -187,14 +187,7 @@ function claimsOf(flags: { name?: string; email?: string; claim?: readonly strin
   const claims: Record<string, string> = given({ name: flags.name, email: flags.email })
   for (const text of flags.claim ?? []) {
     const at = text.indexOf('=')
-    if (at <= 0)
-      throw new Trouble({
-        what: `Could not read the claim ${text}`,
-        why: 'it has no =',
-        advice: 'Write --claim department=Sales',
-        exit: EXIT.usage,
-        code: 'usage',
-      })
+    if (at <= 0) throw wrongFlag('--claim', text, 'write --claim department=Sales')
     claims[text.slice(0, at)] = text.slice(at + 1)
   }
   return claims

@@ -1,5 +1,5 @@
 /** Times and sizes as people say them. */
-import { EXIT, Trouble } from '../trouble.ts'
+import { wrongFlag } from '../trouble.ts'
 
 const UNITS = [
   ['y', 365 * 86_400],
@@ -48,6 +48,8 @@ export function bytes(count: number): string {
 const DURATION = /^(\d{1,9})(s|m|min|h|d|w)?$/
 const SECONDS: Readonly<Record<string, number>> = { s: 1, m: 60, min: 60, h: 3600, d: 86_400, w: 604_800 }
 
+export const isDuration = (text: string): boolean => DURATION.test(text)
+
 /** "90", "90s", "15m", "12h", "30d", "2w" in seconds. Throws for anything else. */
 export function parseDuration(text: string): number {
   const found = DURATION.exec(text)
@@ -55,15 +57,9 @@ export function parseDuration(text: string): number {
   return Number(found[1]) * (SECONDS[found[2] ?? 's'] as number)
 }
 
-/** Epoch milliseconds: "2h" is two hours ago; anything else is a date. */
-export function timeOf(text: string, nowMs: number): number {
-  const atMs = /^\d{1,9}[a-z]*$/.test(text) ? nowMs - parseDuration(text) * 1000 : Date.parse(text)
+/** The value of a flag in epoch milliseconds: "2h" is two hours ago; anything else is a date. */
+export function timeOf(flag: string, text: string, nowMs: number): number {
+  const atMs = isDuration(text) ? nowMs - parseDuration(text) * 1000 : Date.parse(text)
   if (Number.isFinite(atMs)) return Math.max(0, Math.floor(atMs))
-  throw new Trouble({
-    what: `Could not read the time ${text}`,
-    why: 'it is neither a span nor a date',
-    advice: 'Write 2h, 7d or 2026-11-21T08:00',
-    exit: EXIT.usage,
-    code: 'usage',
-  })
+  throw wrongFlag(flag, text, 'write a span such as 2h or 7d, or a time such as 2026-11-21T08:00')
 }
