@@ -13,7 +13,7 @@ import { keyOf } from '../revocation/record.ts'
 import type { Registry } from '../revocation/registry.ts'
 import type { Target } from '../revocation/target.ts'
 import type { ApiKeyRecord } from '../store/ports/api-keys.ts'
-import type { LogEntry } from '../store/ports/revocations.ts'
+import type { LogAct, LogEntry } from '../store/ports/revocations.ts'
 import type { Standing } from '../store/ports/standing.ts'
 import type { Store } from '../store/store.ts'
 import { parseApiKey, reachOfApiKey, verifiesApiKey } from '../tokens/api-key.ts'
@@ -97,7 +97,12 @@ async function lookAtSigned(token: string, parts: InspectParts): Promise<Looked>
   const seen = { kind: 'access_token' as const, ids, expiresAt: claims.exp }
   const life = parts.livingTokens.judge(token)
   if (life.alive) return { ...seen, alive: true }
-  return { ...seen, alive: false, reason: life.reason, ...(await endedBy(ids, idTimeMs(claims.jti), parts, furtherKeys(claims))) }
+  return {
+    ...seen,
+    alive: false,
+    reason: life.reason,
+    ...(await endedBy(ids, idTimeMs(claims.jti), parts, { further: furtherKeys(claims) })),
+  }
 }
 
 const NOT_GENUINE: Looked = { kind: 'unknown', alive: false, reason: 'not_genuine', ids: {} }
@@ -162,7 +167,7 @@ async function lookAtRefreshToken(token: string, parts: InspectParts): Promise<L
   if (ruling.kind === 'rotate') return { ...seen, alive: true }
   if (ruling.kind === 'repeat') return { ...seen, alive: true, reason: 'spent_within_grace' }
   const reason = ruling.kind === 'reuse' ? 'spent' : ruling.reason
-  return { ...seen, alive: false, reason, ...(await endedBy(ids, family.createdAtMs, parts)) }
+  return { ...seen, alive: false, reason, ...(await endedAs(reason, ids, family.createdAtMs, parts)) }
 }
 
 async function lookAtApiKey(token: string, parts: InspectParts): Promise<Looked> {
@@ -174,7 +179,7 @@ async function lookAtApiKey(token: string, parts: InspectParts): Promise<Looked>
   const seen = { kind: 'api_key' as const, ids, ...(key.expiresAt === undefined ? {} : { expiresAt: key.expiresAt }) }
   const reason = await whyKeyIsDead(key, parts)
   if (reason === undefined) return { ...seen, alive: true }
-  return { ...seen, alive: false, reason, ...(reason === 'expired' ? {} : await endedBy(ids, idTimeMs(key.id), parts)) }
+  return { ...seen, alive: false, reason, ...(await endedAs(reason, ids, idTimeMs(key.id), parts)) }
 }
 
 async function whyKeyIsDead(key: ApiKeyRecord, { store, registry, clock }: InspectParts): Promise<string | undefined> {
@@ -196,19 +201,49 @@ const furtherKeys = ({ anc = [], scope = '' }: AccessTokenClaims): readonly Susp
   ...(parseScope(scope) ?? []).map((name): Suspect => ['scope', name]),
 ]
 
+/**
+ * The revocation behind the reason for which a refresh token or an API key is dead, if it is one: what lives on through a claims epoch, or
+ * through a suspension that was lifted, was not ended by it.
+ */
+function endedAs(
+  reason: string,
+  ids: Looked['ids'],
+  issuedAtMs: number,
+  parts: InspectParts,
+): Promise<Pick<Looked, 'revokedBy'>> | undefined {
+  if (reason === 'revoked') return endedBy(ids, issuedAtMs, parts, { acts: ['revoke', 'cover'] })
+  const [, kind, how] = /^(\w+)_(revoked|suspended|over)$/.exec(reason) ?? []
+  if (kind === undefined) return undefined
+  const own = ids[kind as KeyKind]
+  const acts: LogAct[] = [
+    ...(how === 'suspended' ? [] : (['revoke', 'cover'] as const)),
+    ...(how === 'revoked' ? [] : ['suspend' as const]),
+  ]
+  return endedBy(own === undefined ? {} : { [kind]: own }, issuedAtMs, parts, { acts })
+}
+
+interface Evidence {
+  readonly further?: readonly Suspect[]
+  /** Absent: every act, for each of them ends access tokens. */
+  readonly acts?: readonly LogAct[]
+}
+
 /** The narrowest revocation that matches. */
 async function endedBy(
   ids: Looked['ids'],
   issuedAtMs: number,
   { store, issuer, sha256 }: InspectParts,
-  further: readonly Suspect[] = [],
+  { further = [], acts }: Evidence = {},
 ): Promise<Pick<Looked, 'revokedBy'>> {
   const { salt } = await store.revocations.head()
   const own = Object.entries(ids) as [KeyKind, string][]
   const suspects: readonly Suspect[] = [...own, ...further, ['issuer', issuer]]
   for (const [kind, id] of suspects) {
     const entries = await store.revocations.ofKey(keyOf(sha256, salt, { kind, issuer, id }))
-    const entry = entries.find(({ cutoffMs }) => kind === 'key' || cutoffMs >= issuedAtMs)
+    const entry = entries.find(
+      ({ cutoffMs, act }) =>
+        (kind === 'key' || cutoffMs >= issuedAtMs) && (acts === undefined || act === undefined || acts.includes(act)),
+    )
     if (entry !== undefined) return { revokedBy: entry }
   }
   return {}

@@ -114,6 +114,21 @@ describe('revocations', () => {
     )
   })
 
+  test('that a refresh token survived are not named as its end', async () => {
+    const { refresh, subject } = await tokens()
+    const body = { target: { kind: 'subject' as const, id: subject as string }, reason: 'test' }
+    await world.admin.call('suspend', { body })
+    const held = await look(refresh)
+    assert.deepEqual([held.reason, held.revoked_by?.kind], ['subject_suspended', 'subject'])
+    await world.admin.call('resume', { params: body.target, query: { reason: 'test' } })
+    const rotate = async (refresh_token: string): Promise<string> =>
+      (await world.authority.post('/token', { grant_type: 'refresh_token', refresh_token }, basicAuth('client'))).body
+        .refresh_token
+    await rotate(await rotate(refresh))
+    const spent = await look(refresh)
+    assert.deepEqual([spent.alive, spent.reason, spent.revoked_by], [false, 'spent', undefined])
+  })
+
   test('are held and lifted once with one key, whatever happened in between', async () => {
     const { subject } = await tokens()
     const target = { kind: 'subject' as const, id: subject }
