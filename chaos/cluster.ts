@@ -30,6 +30,8 @@ export interface ClusterOptions extends Surroundings {
   readonly failover?: 'may-lose' | 'lossless'
   /** The network of the last node. */
   readonly apart?: Namespace
+  /** Nodes reach the database and the bus themselves, not by links that could be broken: for measuring. */
+  readonly unlinked?: boolean
   /** Where the store lies; a directory of the run unless given. */
   readonly storeDirectory?: string
 }
@@ -137,9 +139,11 @@ export async function startCluster(options: ClusterOptions): Promise<Cluster> {
       () => Promise.all(watchers.map(({ proc }) => proc.stop())),
     )
     for (const [index, { host, port, near }] of places.entries()) {
-      const store = database && (await startLink(database.port, near))
+      const store = options.unlinked ? undefined : database && (await startLink(database.port, near))
       if (database !== undefined && store !== undefined) database.links.push(store)
-      const bus = nats && (await startLink(nats.port, near))
+      const bus = options.unlinked ? undefined : nats && (await startLink(nats.port, near))
+      const databasePort = store?.port ?? database?.port
+      const busPort = bus?.port ?? nats?.port
       links.push(...[store, bus].filter((link) => link !== undefined))
       const proc = createProcess(
         {
@@ -148,8 +152,8 @@ export async function startCluster(options: ClusterOptions): Promise<Cluster> {
           args: [
             ...commonArgs,
             ...['--listen', `${host}:${port}`],
-            ...(store === undefined ? [] : ['--database', `postgres://postgres@${near}:${store.port}/postgres`]),
-            ...(bus === undefined ? [] : ['--bus', `nats://${near}:${bus.port}`, '--insecure-plain-bus', 'true']),
+            ...(databasePort === undefined ? [] : ['--database', `postgres://postgres@${near}:${databasePort}/postgres`]),
+            ...(busPort === undefined ? [] : ['--bus', `nats://${near}:${busPort}`, '--insecure-plain-bus', 'true']),
           ],
           ...(host === HERE ? {} : { command: apart?.command ?? [] }),
           ...(index === 0 && options.nodeEnv !== undefined ? { env: options.nodeEnv } : {}),

@@ -12,12 +12,21 @@ const turns = async () => {
 const MANY = 2000
 
 it('sends what comes first at once, and what comes meanwhile when the readers have been paid for', async () => {
+  await sendsInGroups(await openWorld(), MANY)
+})
+
+it('the same for a single reader where other nodes commit to the store too', async () => {
   const world = await openWorld()
+  const store = Object.create(world.store, { engine: { value: 'postgres' } }) as typeof world.store
+  await sendsInGroups({ ...world, store }, 1)
+})
+
+async function sendsInGroups(world: Awaited<ReturnType<typeof openWorld>>, readers: number): Promise<void> {
   const sign = (typ: string, payload: object) => signJwt(world.keys.signer('feed'), { typ }, payload)
   const hub = openFeed({ ...world, sign, maxReaders: 2 * MANY })
   const got: string[] = []
   const { epoch } = await world.store.revocations.head()
-  for (let n = 0; n < MANY; n++) {
+  for (let n = 0; n < readers; n++) {
     hub.join(
       aReader((text) => n === 0 && got.push(text)),
       { epoch, seq: 0 },
@@ -41,7 +50,7 @@ it('sends what comes first at once, and what comes meanwhile when the readers ha
   assert.deepEqual(ids(), ['1', '3'])
   hub.close()
   await world.close()
-})
+}
 
 function aReader(take: (text: string) => void): FeedReader {
   let gone = false

@@ -45,7 +45,7 @@ export interface FeedHub {
 }
 
 export interface FeedParts {
-  readonly store: Pick<Store, 'revocations'>
+  readonly store: Pick<Store, 'engine' | 'revocations'>
   readonly registry: Registry
   readonly issuer: string
   readonly sign: SignFeed
@@ -75,6 +75,11 @@ export interface FeedObserver {
  */
 const GROUP_MS_PER_READER = 0.0125
 const MAX_GROUP_MS = 20
+/**
+ * Where several nodes share a store, what each commits comes to all of them one by one, and would leave so: every validator then verifies
+ * a signature for each revocation of the whole cluster. The first still leaves at once.
+ */
+const SHARED_GROUP_MS = MAX_GROUP_MS
 /** Timers are no finer. */
 const TIMER_MS = 1
 /** Behind by more than this a reader is let go. */
@@ -207,8 +212,7 @@ class Feed implements FeedHub {
   #feed(entries: readonly LogEntry[]): void {
     for (const entry of entries) this.#unsigned.push(entry)
     if (this.#isDue || this.#signTimer !== undefined) return
-    const groupMs = Math.min(MAX_GROUP_MS, this.#live.size * GROUP_MS_PER_READER)
-    const waitMs = this.#sentAtMs + groupMs - this.#parts.clock.monotonic()
+    const waitMs = this.#sentAtMs + this.#groupMs - this.#parts.clock.monotonic()
     if (waitMs >= TIMER_MS) {
       this.#signTimer = this.#parts.timers.after(waitMs, () => this.#signAll())
       return
@@ -216,6 +220,11 @@ class Feed implements FeedHub {
     // In a turn of its own: whoever waits for his commit is answered first.
     this.#isDue = true
     this.#parts.timers.soon(() => this.#signAll())
+  }
+
+  get #groupMs(): number {
+    if (this.#live.size > 0 && this.#parts.store.engine !== 'sqlite') return SHARED_GROUP_MS
+    return Math.min(MAX_GROUP_MS, this.#live.size * GROUP_MS_PER_READER)
   }
 
   #signAll(): void {
