@@ -8,7 +8,7 @@ import type { Salt } from '@signet/kernel/revocation.ts'
 import { type Chance, type Clock, epochSeconds, type Sha256, type Timers } from '@signet/kernel/surroundings.ts'
 import { heldAfter } from '../store/ports/peers.ts'
 import type { LogEntry, Staged } from '../store/ports/revocations.ts'
-import { CARRIED_AT_ONCE, type Store, type Tx } from '../store/store.ts'
+import { PIECE, type Store, type Tx } from '../store/store.ts'
 import { keyOf } from './record.ts'
 import { refuse } from './refuse.ts'
 
@@ -99,7 +99,8 @@ async function carryPiece(
   carriage: Carriage<unknown>,
   { store, clock, sha256, transact }: CarryParts & Pick<Store, 'transact'>,
 ): Promise<boolean> {
-  const entries = await store.revocations.after(log.seq, CARRIED_AT_ONCE)
+  const most = PIECE[store.engine].entries
+  const entries = await store.revocations.after(log.seq, most)
   if (epoch !== log.epoch || entries.some((entry) => entry.epoch !== log.epoch)) throw refuse('conflict', 'epoch_changed')
   const nowAt = epochSeconds(clock.now()) - CLOCK_SECONDS
   // Needed is what a living token may match, and what another region has yet to hear of.
@@ -111,7 +112,7 @@ async function carryPiece(
     log.staged = await transact((tx) => tx.revocations.stage(anew, log.staged))
   }
   log.seq = entries.at(-1)?.seq ?? log.seq
-  return entries.length === CARRIED_AT_ONCE
+  return entries.length === most
 }
 
 /** This node's clock may be so much ahead of the store's. */

@@ -20,14 +20,12 @@ const PACES: Readonly<Record<Haste, { readonly share: number; readonly longestPa
 /**
  * Rows in one piece. `families`, `rows`: that it deletes. On SQLite a family costs the only writer 0.1 ms, most of it the pages that go to
  * the log, for which everybody in that commit waits; PostgreSQL takes many in one statement, beside the commits of requests. `looks`: families that it
- * reads to find those that are over.
+ * reads to find those that are over. `entries`: of the log, that it carries into a new epoch; a millisecond or two, reading and hashing included.
  */
 export const PIECE = {
-  sqlite: { families: 1, rows: 16, looks: 64 },
-  postgres: { families: 16, rows: 64, looks: 128 },
+  sqlite: { families: 1, rows: 16, looks: 64, entries: 32 },
+  postgres: { families: 16, rows: 64, looks: 128, entries: 64 },
 } as const
-/** Log entries that one piece carries into a new epoch: a millisecond or two, reading and hashing included. */
-export const CARRIED_AT_ONCE = 32
 /** Targets in one piece of a batch. Its pace is the operator's (`perSecond`). */
 export const BATCH_TARGETS_AT_ONCE = 64
 

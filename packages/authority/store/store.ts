@@ -32,7 +32,7 @@ import type { RevocationLookups, RevocationTransitions } from './ports/revocatio
 import type { DeviceLookups, DeviceTransitions, SessionLookups, SessionTransitions } from './ports/sessions.ts'
 import type { SubjectLookups, SubjectTransitions } from './ports/subjects.ts'
 
-export { BATCH_TARGETS_AT_ONCE, CARRIED_AT_ONCE, type Haste } from './pace.ts'
+export { BATCH_TARGETS_AT_ONCE, type Haste, PIECE } from './pace.ts'
 
 export interface Store {
   readonly engine: 'sqlite' | 'postgres'
