@@ -130,7 +130,7 @@ export async function showReceipt(
           ),
         ],
         ['sequence', `${receipt.seq} ${cli.out.dim(`in epoch ${printable(receipt.epoch)}`)}`],
-        ['cutoff', `${moment(receipt.cutoff_ms, cli.now())} ${cli.out.dim('tokens issued before are dead')}`],
+        ['cutoff', drawCutoff(cli, receipt.cutoff_ms)],
         ['answered in', short(tookMs)],
         ['validators', fleet === undefined ? undefined : drawFollowed(cli, fleet)],
       ],
@@ -139,6 +139,13 @@ export async function showReceipt(
   )
   return fleet === undefined || fleet.reached ? EXIT.done : EXIT.refused
 }
+
+/** What it means stands below where a narrow terminal would break it in two. */
+function drawCutoff(cli: Cli, cutoffMs: number): string | readonly string[] {
+  const lines = [moment(cutoffMs, cli.now()), cli.out.dim('tokens issued before are dead')]
+  return (cli.width ?? USUAL_WIDTH) < USUAL_WIDTH ? lines : lines.join(' ')
+}
+const USUAL_WIDTH = 80
 
 interface Followed extends FleetCounts {
   readonly reached: boolean

@@ -83,8 +83,7 @@ the scope from the API or the client; to end the grants behind it as well, \`sig
     const isKnown = flags.issuer !== undefined || (await hasScope(admin, id))
     const exit = await take(cli, admin, { kind: 'scope', id, ...given({ issuer: flags.issuer }) }, flags)
     // It may have been taken from its API just now, or be misspelt.
-    if (!isKnown)
-      cli.say(cli.err.warn(`No API here has a scope ${printable(id)}: \`signet resource list\` shows which there are.`))
+    if (!isKnown) cli.say(cli.err.warn(`No API here has a scope ${printable(id)}: see \`signet resource list\`.`))
     return exit
   },
 })
