@@ -152,11 +152,15 @@ export function removePasskeyPage(
     body: html`<h1>Remove “${passkey.name}”?</h1>
 ${
   isLast
-    ? html`<p class="lede">It’s the only way you have to sign in. Set a password or add another passkey first.</p>`
+    ? html`<p class="lede">It’s the only way you have to sign in. Set a password or add another passkey first.</p>
+<div class="stack"><a class="button secondary" href="/account">Back</a></div>`
     : html`<p class="lede">It won’t sign you in any more, and you’ll be signed out everywhere else.</p>
-<form method="post" action="/account/passkeys/${passkey.id}/remove" class="stack">${formToken}<button type="submit" class="primary danger">Remove</button></form>`
-}
-<a class="button secondary" href="/account">${isLast ? 'Back' : 'Keep it'}</a>`,
+<form method="post" action="/account/passkeys/${passkey.id}/remove" class="stack">
+${formToken}
+<button type="submit" class="primary danger">Remove</button>
+<a class="button secondary" href="/account">Keep it</a>
+</form>`
+}`,
   }
 }
 

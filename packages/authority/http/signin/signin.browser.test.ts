@@ -170,6 +170,17 @@ describe('signing in with a browser', { skip, timeout: 120_000 }, () => {
     await page.waitForURL(/\/home\?code=/)
     assert.deepEqual([(await sessionInBrowser())?.acr, (await sessionInBrowser())?.amr[1]], ['urn:signet:acr:passkey', 'user'])
 
+    await open('/account')
+    await page.getByRole('link', { name: 'Remove passkey Test key' }).click()
+    assert.equal(await heading(), 'Remove “Test key”?')
+    await axe()
+    const boxes = [page.getByRole('button', { name: 'Remove' }), page.getByRole('link', { name: 'Keep it' })].map((each) =>
+      each.boundingBox(),
+    )
+    const [remove, keep] = await Promise.all(boxes)
+    assert.equal(keep?.width, remove?.width)
+    assert.ok((keep?.y ?? 0) >= (remove?.y ?? 0) + (remove?.height ?? 0) + 8, 'nobody presses the one for the other')
+
     // In a browser that has never been here, the key is offered in the name's own field …
     await context.clearCookies()
     await ask({ client_id: 'own' })
