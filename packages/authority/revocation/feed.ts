@@ -75,11 +75,6 @@ export interface FeedObserver {
  */
 const GROUP_MS_PER_READER = 0.0125
 const MAX_GROUP_MS = 20
-/**
- * Where several nodes share a store, what each commits comes to all of them one by one, and would leave so: every validator then verifies
- * a signature for each revocation of the whole cluster. The first still leaves at once.
- */
-const SHARED_GROUP_MS = MAX_GROUP_MS
 /** Timers are no finer. */
 const TIMER_MS = 1
 /** Behind by more than this a reader is let go. */
@@ -222,8 +217,12 @@ class Feed implements FeedHub {
     this.#parts.timers.soon(() => this.#signAll())
   }
 
+  /**
+   * Where several nodes share a store, what each commits comes to all of them one by one, and would leave so: every validator then verifies
+   * a signature for each revocation of the whole cluster.
+   */
   get #groupMs(): number {
-    if (this.#live.size > 0 && this.#parts.store.engine !== 'sqlite') return SHARED_GROUP_MS
+    if (this.#live.size > 0 && this.#parts.store.engine !== 'sqlite') return MAX_GROUP_MS
     return Math.min(MAX_GROUP_MS, this.#live.size * GROUP_MS_PER_READER)
   }
 
