@@ -155,6 +155,14 @@ describe('a client with a secret', () => {
     assert.equal(await refusedFor(basic('suspended', 'wrong')), FAILED)
   })
 
+  it('goes on at once when it is resumed, however lately it was refused', async () => {
+    const client = record('resting', { secrets: [hashed('s3cret')], status: 'suspended' })
+    await store.transact((tx) => tx.clients.create(client))
+    assert.equal(await refusedFor(basic('resting', 's3cret')), 'access_denied client_suspended')
+    await store.transact((tx) => tx.clients.changeStanding(client.id, { from: ['suspended'], to: 'active' }))
+    assert.equal((await authenticateClient(basic('resting', 's3cret'), parts)).record.id, 'resting')
+  })
+
   it('is refused within a second of losing its secret', async () => {
     await authenticateClient(basic('post-2', 'x'), parts).catch(() => {})
     const client = record('fading', { secrets: [hashed('one')] })

@@ -59,8 +59,9 @@ export async function authenticateClient(credentials: ClientCredentials, parts: 
     if (!(answer instanceof Promise)) await lookForNobody(parts.clients)
     throw failed()
   }
-  if (registered.status === 'suspended') throw refusal('access_denied', 'client_suspended' satisfies ClientReason)
-  return { record: registered, knownAt, uses }
+  const client = { record: registered, knownAt, uses }
+  // Being resumed is no entry of the log, and whoever was told that it is done need not wait until the store is asked again.
+  return registered.status === 'suspended' ? clientAgain(client, parts.clients) : client
 }
 
 /** A client that another region has authenticated; how it stands here counts all the same. One with a secret here has to have proven itself there. */
