@@ -35,17 +35,21 @@ for (const how of ['cut', 'freeze'] as const) {
         assert.equal((await validator.check(mine.access_token, ['write'])).allowed, true)
 
         world.proxy[how]()
+        const cutAtMs = performance.now()
         await world.admin.call('revoke', {
           body: { target: { token: theirs.access_token }, reason: 'story' },
           idempotencyKey: 'meanwhile',
         })
-        // The verdict itself says how stale it is: refused with more than the bound, allowed with less, whatever the machine's pace.
+        // The verdict itself says how stale it is: refused with more than the bound, allowed with less, whatever the machine's pace. Whatever
+        // it says, it has heard nothing that was asked after the cut.
         let refusedAt: number | undefined
         for (const until = performance.now() + 15_000; refusedAt === undefined && performance.now() < until; ) {
+          const sinceCutMs = performance.now() - cutAtMs
           const verdict = await validator.check(mine.access_token, ['write'])
-          if (verdict.allowed)
+          if (verdict.allowed) {
             assert(verdict.stalenessMs <= WRITE_BOUND_SECONDS * 1000, `write passed at ${verdict.stalenessMs} ms`)
-          else {
+            assert(sinceCutMs <= WRITE_BOUND_SECONDS * 1000, `write passed ${sinceCutMs} ms after the cut`)
+          } else {
             assert.equal(verdict.reason, 'stale')
             assert.equal(verdict.status, 503)
             assert(verdict.stalenessMs > WRITE_BOUND_SECONDS * 1000, `write was refused at ${verdict.stalenessMs} ms already`)

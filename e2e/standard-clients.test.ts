@@ -156,9 +156,13 @@ describe('oauth4webapi', () => {
       code_challenge_method: 'S256',
     }).toString()
     const parameters = oauth.validateAuthResponse(server, client, await signIn(url, person), 's')
-    const redeem = () =>
-      oauth.authorizationCodeGrantRequest(server, client, oauth.None(), parameters, CALLBACK, verifier, { DPoP, ...insecure })
-    const tokens = await retryingNonce(async () => oauth.processAuthorizationCodeResponse(server, client, await redeem()))
+    const redeem = async () => {
+      const options = { DPoP, ...insecure }
+      const answer = oauth.authorizationCodeGrantRequest(server, client, oauth.None(), parameters, CALLBACK, verifier, options)
+      return oauth.processAuthorizationCodeResponse(server, client, await answer)
+    }
+    await assert.rejects(redeem(), oauth.isDPoPNonceError)
+    const tokens = await redeem() // With the nonce that came with the refusal, and the code is still good.
     assert.equal(tokens.token_type, 'dpop')
 
     const refresh = (handle: oauth.DPoPHandle) => () =>
