@@ -28,7 +28,7 @@ import { createHttpServer } from './http/server.ts'
 import { composeSignin } from './http/signin/compose-signin.ts'
 import { openPublicPart } from './keys/key-record.ts'
 import { type KeyRing, openKeyRing } from './keys/key-ring.ts'
-import { loadMasterKey, type MasterKey } from './keys/master-key.ts'
+import { findMasterKey, loadMasterKey, type MasterKey, type MasterOf } from './keys/master-key.ts'
 import { keysFollowLog } from './keys-follow-log.ts'
 import { openBus } from './open-bus.ts'
 import { openStore } from './open-store.ts'
@@ -87,8 +87,14 @@ export async function composeAuthority(config: Config, outside: Outside): Promis
   const closing = createClosing()
   try {
     const env = takeMasterKeyVariable()
-    const master = await loadMasterKey({ file: config.masterKeyFile, create: true, chance, ...(env !== undefined && { env }) })
-    const store = outside.store ?? (await openStore(config, master, surroundings, log))
+    const source = { file: config.masterKeyFile, chance, ...(env !== undefined && { env }) }
+    let master = await findMasterKey(source)
+    const masterOf: MasterOf = async ({ keys }) => {
+      // Made for a store without keys alone: any other needs its own put back, and a new one in its place would hide that.
+      master ??= await loadMasterKey({ ...source, create: (await keys.all()).length === 0 })
+      return master
+    }
+    const store = outside.store ?? (await openStore(config, masterOf, surroundings, log))
     if (outside.store === undefined) closing.add(() => store.close())
     const { close: closeBus, ...buses } = await openBus(config, surroundings, log)
     closing.add(closeBus)
@@ -98,7 +104,7 @@ export async function composeAuthority(config: Config, outside: Outside): Promis
       issuer,
       settings,
       store,
-      master,
+      master: await masterOf(store),
       ...buses,
       surroundings,
       log,

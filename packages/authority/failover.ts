@@ -6,7 +6,7 @@
  */
 import type { Surroundings } from '@signet/kernel/surroundings.ts'
 import { audited } from './audit/events.ts'
-import type { MasterKey } from './keys/master-key.ts'
+import type { MasterOf } from './keys/master-key.ts'
 import type { PolicySettings } from './policy/settings.ts'
 import { endTheGap, type Gap } from './restore.ts'
 import { openPostgresStore, type PostgresOptions } from './store/postgres.ts'
@@ -19,7 +19,7 @@ export interface FailoverParts {
   readonly failover: 'may-lose' | 'lossless'
   readonly issuer: string
   readonly settings: PolicySettings
-  readonly master: MasterKey
+  readonly masterOf: MasterOf
   readonly surroundings: Surroundings
 }
 
@@ -49,7 +49,8 @@ export async function settlePromotion(promotion: Promotion, parts: FailoverParts
       await store.transact(settle)
       return { kind: 'whole' }
     }
-    const { epoch } = await endTheGap(store, parts, PROMOTED, (tx) => settle(tx))
+    const gap = { ...parts, master: await parts.masterOf(store) }
+    const { epoch } = await endTheGap(store, gap, PROMOTED, (tx) => settle(tx))
     return { kind: 'began_anew', epoch, proven }
   } catch (error) {
     if (error instanceof SettledAlready) return { kind: 'by_another_node' }

@@ -3,14 +3,14 @@ import { setTimeout as wait } from 'node:timers/promises'
 import { Fault } from '@signet/kernel/errors.ts'
 import type { Surroundings } from '@signet/kernel/surroundings.ts'
 import type { Config } from './config.ts'
-import type { MasterKey } from './keys/master-key.ts'
+import type { MasterOf } from './keys/master-key.ts'
 import type { PostgresOptions } from './store/postgres.ts'
 import type { Store } from './store/store.ts'
 import type { Log } from './telemetry/log.ts'
 
 type Database = Pick<Config, 'database' | 'migrations' | 'failover' | 'issuer' | 'settings'>
 
-export async function openStore(config: Database, master: MasterKey, surroundings: Surroundings, log: Log): Promise<Store> {
+export async function openStore(config: Database, masterOf: MasterOf, surroundings: Surroundings, log: Log): Promise<Store> {
   const { database, migrations, failover, issuer, settings } = config
   if (database.engine === 'sqlite') {
     const { openSqliteStore } = await import('./store/sqlite.ts')
@@ -23,7 +23,7 @@ export async function openStore(config: Database, master: MasterKey, surrounding
   // Every connection that is tried comes by here, so a settlement that fails is tried again as long as somebody needs the store.
   const promoted: PostgresOptions['promoted'] = (promotion) => {
     const { from, to } = promotion
-    settling ??= settlePromotion(promotion, { url, pooled, failover, issuer, settings, master, surroundings })
+    settling ??= settlePromotion(promotion, { url, pooled, failover, issuer, settings, masterOf, surroundings })
       .then((settled) => {
         const isProven = settled.kind === 'began_anew' && settled.proven
         const lost = isProven

@@ -7,6 +7,7 @@ import { mkdir, open } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import { fromBase64Url, toBase64Url } from '@signet/kernel/bytes.ts'
 import type { Chance } from '@signet/kernel/surroundings.ts'
+import type { Store } from '../store/store.ts'
 import { createFile, isPrivate } from '../surroundings.ts'
 
 export const MASTER_KEY_BYTES = 32
@@ -18,30 +19,39 @@ export class MasterKeyError extends Error {
   override readonly name = 'MasterKeyError'
 }
 
+interface Source {
+  readonly file?: string
+  readonly env?: string
+  readonly chance: Chance
+}
+
 /**
  * The master key from the environment (`env`, base64url of 32 bytes), else from `file`. With `create`, a missing file
  * is made: mode 0600 in a directory of mode 0700, whole or not at all, and of two processes that start together one
  * makes it and both use it. Throws `MasterKeyError`; a file that group or others may read or write is refused.
  */
-export async function loadMasterKey(from: {
-  readonly file?: string
-  readonly env?: string
-  readonly create: boolean
-  readonly chance: Chance
-}): Promise<MasterKey> {
-  if (from.env !== undefined) return new MasterKey(parse(from.env, MASTER_KEY_VARIABLE), from.chance)
-  if (from.file === undefined) throw new MasterKeyError(`No master key: set ${MASTER_KEY_VARIABLE} or name a file.`)
-  let text = await readPrivate(from.file)
-  if (text === undefined && from.create) {
+export async function loadMasterKey(from: Source & { readonly create: boolean }): Promise<MasterKey> {
+  let found = await findMasterKey(from)
+  if (found === undefined && from.create && from.file !== undefined) {
     await mkdir(dirname(from.file), { recursive: true, mode: 0o700 })
     const made = `${toBase64Url(from.chance.bytes(MASTER_KEY_BYTES))}\n`
     await createFile(from.file, (file) => file.writeFile(made))
-    text = await readPrivate(from.file)
+    found = await findMasterKey(from)
   }
-  if (text === undefined)
-    throw new MasterKeyError(`No master key: ${from.file} does not exist and ${MASTER_KEY_VARIABLE} is not set.`)
-  return new MasterKey(parse(text, from.file), from.chance)
+  if (found !== undefined) return found
+  throw new MasterKeyError(`No master key: ${from.file} does not exist and ${MASTER_KEY_VARIABLE} is not set.`)
 }
+
+/** The same, or undefined while the file does not exist. */
+export async function findMasterKey({ file, env, chance }: Source): Promise<MasterKey | undefined> {
+  if (env !== undefined) return new MasterKey(parse(env, MASTER_KEY_VARIABLE), chance)
+  if (file === undefined) throw new MasterKeyError(`No master key: set ${MASTER_KEY_VARIABLE} or name a file.`)
+  const text = await readPrivate(file)
+  return text === undefined ? undefined : new MasterKey(parse(text, file), chance)
+}
+
+/** The one that goes with a store. */
+export type MasterOf = (store: Pick<Store, 'keys'>) => Promise<MasterKey>
 
 const SEAL_VERSION = 1
 const IV_BYTES = 12
