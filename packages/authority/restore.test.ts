@@ -1,6 +1,6 @@
 /** A restore that fails leaves the store as it was; one that succeeds leaves no key of before in its place. */
 import assert from 'node:assert/strict'
-import { mkdtemp, readdir, rm, writeFile } from 'node:fs/promises'
+import { mkdtemp, readdir, rm, stat, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { test } from 'node:test'
@@ -31,6 +31,25 @@ test('what cannot be restored does not take the place of what there is', async (
       (await readdir(state)).filter((name) => name.includes('restor')),
       [],
     )
+  } finally {
+    await rm(state, { recursive: true })
+  }
+})
+
+test('a machine that has nothing but the master key gets the store back', async () => {
+  const state = await mkdtemp(join(tmpdir(), 'signet-restore-'))
+  const surroundings = realSurroundings()
+  try {
+    const backup = join(state, 'backup.db')
+    const store = await openSqliteStore({ path: backup, surroundings })
+    await store.transact((tx) => tx.meta.put('mark', 'ours'))
+    await store.close()
+    const config = loadConfig({ state: join(state, 'new') }, {})
+    await restore(config, backup, { surroundings, masterKey: Buffer.alloc(32, 1).toString('base64url') })
+    assert.equal((await stat(config.stateDirectory)).mode & 0o777, 0o700)
+    const restored = await openSqliteStore({ path: join(config.stateDirectory, 'signet.db'), surroundings })
+    assert.equal(await restored.meta.get('mark'), 'ours')
+    await restored.close()
   } finally {
     await rm(state, { recursive: true })
   }

@@ -5,7 +5,7 @@
  * and declared so after the backup would be good again. Accounts and clients stand as the backup has them.
  * The revocation log begins a new epoch, so that validators drop their place but keep their larger cutoffs until the new snapshot.
  */
-import { copyFile, link, open, rename, rm, stat } from 'node:fs/promises'
+import { copyFile, link, mkdir, open, rename, rm, stat } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import type { Surroundings } from '@signet/kernel/surroundings.ts'
 import { audited } from './audit/events.ts'
@@ -48,6 +48,7 @@ export async function restore(
   const aside = `${path}.restoring`
   await forget(aside)
   try {
+    await mkdir(dirname(path), { recursive: true, mode: 0o700 })
     await copyFile(backup, aside)
     const store = await openSqliteStore({ path: aside, surroundings: parts.surroundings })
     const ended = await withMaster(config, parts)
