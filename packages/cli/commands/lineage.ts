@@ -13,7 +13,7 @@ export const lineage = command({
   brief: 'Draw where a token came from and what came of it',
   about:
     'Issued from what, by which rule, rotated when, ended why. By id, or by an access token itself (- reads it from standard input).',
-  args: arg('ID|TOKEN', 'Id of a token, grant, session, device or person; or an access token; or -'),
+  args: arg('ID|TOKEN', 'Id of a token, API key, grant, session or person; or an access token; or -'),
   async run(cli: Cli, _flags: object, argument: string) {
     const text = await cli.given(argument, looksSecret(argument) ? 'token' : undefined)
     const lineage = await (await cli.admin()).call('showLineage', { params: { id: idOf(text) } })
