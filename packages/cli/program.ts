@@ -1,7 +1,8 @@
 /** Programs of other packages that a command starts, with the Node that runs this. */
-import { spawn } from 'node:child_process'
+import { type ChildProcess, spawn } from 'node:child_process'
 import { createInterface } from 'node:readline'
-import { EXIT, type ExitCode } from './trouble.ts'
+import type { Readable } from 'node:stream'
+import { EXIT, type ExitCode, Trouble } from './trouble.ts'
 
 /** Under a supervisor the program takes this process over, so that signals reach it with nobody between. Elsewhere this returns. */
 export function handOver(program: string, args: readonly string[]): void {
@@ -10,8 +11,29 @@ export function handOver(program: string, args: readonly string[]): void {
 }
 
 /** Runs the program; its log goes to our standard error, each line of its standard output to `onLine`. */
-export async function runProgram(program: string, args: readonly string[], onLine: (line: string) => void): Promise<ExitCode> {
-  const child = spawn(process.execPath, [program, ...args], { stdio: ['inherit', 'pipe', 'inherit'] })
+export function runProgram(program: string, args: readonly string[], onLine: (line: string) => void): Promise<ExitCode> {
+  return ended(spawn(process.execPath, [program, ...args], { stdio: ['inherit', 'pipe', 'inherit'] }), onLine)
+}
+
+/** The same for a program that does one thing and ends. What it says when it can't is the trouble of our command. */
+export async function runJob(
+  program: string,
+  args: readonly string[],
+  failed: { readonly what: string; readonly advice: string; readonly code: string },
+  onLine: (line: string) => void,
+): Promise<void> {
+  const child = spawn(process.execPath, [program, ...args], { stdio: ['inherit', 'pipe', 'pipe'] })
+  const said: string[] = []
+  createInterface({ input: child.stderr }).on('line', (line) => said.push(line.trim()))
+  const exit = await ended(child, onLine)
+  if (exit === EXIT.done) return
+  // Of wrong settings, the first line says so and the others name one each.
+  const [why = 'it ended without a word', ...more] = said
+  const details = more.map((line) => ({ path: line.split(': ', 1)[0] as string, message: line.split(': ').slice(1).join(': ') }))
+  throw new Trouble({ ...failed, why, details, exit })
+}
+
+async function ended(child: ChildProcess & { readonly stdout: Readable }, onLine: (line: string) => void): Promise<ExitCode> {
   const forward = (signal: NodeJS.Signals) => child.kill(signal)
   const signals: readonly NodeJS.Signals[] = ['SIGINT', 'SIGTERM', 'SIGHUP']
   for (const signal of signals) process.on(signal, forward)

@@ -150,6 +150,24 @@ describe('without an authority, the command line', () => {
     assert.equal(json.out, '')
   })
 
+  test('says what a restore or a migration lacks as it says any other trouble', async () => {
+    const scrap = join(directory, 'scrap.db')
+    await writeFile(scrap, 'this is no database, however long it is. '.repeat(50))
+    const [missing, plain, settings] = await Promise.all([
+      signet('restore', 'nothing', '--yes', '--json'),
+      signet('restore', scrap, '--yes'),
+      signet('migrate', '--database', 'mysql://x', '--json'),
+    ])
+    assert.deepEqual([missing.code, plain.code, settings.code], [1, 1, 2])
+    assert.equal(JSON.parse(missing.err).error.code, 'restore')
+    assert.match(JSON.parse(missing.err).error.why, /nothing: no such backup/)
+    assert.match(
+      plain.err,
+      /^error {2}The backup was not put in the place of the store\.\n.*not a database\.\n.*Nothing was changed/,
+    )
+    assert.deepEqual(JSON.parse(settings.err).error.details[0].path, 'database')
+  })
+
   test('looks into a token without asking anybody', async () => {
     const part = (value: object) => Buffer.from(JSON.stringify(value)).toString('base64url')
     const token = `${part({ alg: 'ES256', typ: 'at+jwt', kid: 'k1' })}.${part({ iss: 'https://id.example', sub: 'ada\u001b[31m', exp: 1_700_000_000, cnf: { jkt: 'thumb' } })}.c2ln`

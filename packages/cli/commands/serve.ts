@@ -6,7 +6,7 @@ import type { Cli } from '../cli.ts'
 import { arg, command, flag } from '../command.ts'
 import { printable } from '../output/printable.ts'
 import { details } from '../output/table.ts'
-import { handOver, objectOf, runProgram } from '../program.ts'
+import { handOver, objectOf, runJob, runProgram } from '../program.ts'
 import { EXIT, type ExitCode, Trouble } from '../trouble.ts'
 
 interface ServeFlags {
@@ -73,13 +73,14 @@ On PostgreSQL nodes of the version before may go on meanwhile; the embedded stor
     databaseFile: FLAGS.databaseFile,
     databaseDirect: FLAGS.databaseDirect,
   },
-  run: (cli: Cli, flags: Pick<ServeFlags, 'config' | 'state' | 'database' | 'databaseFile' | 'databaseDirect'>) =>
-    runProgram(AUTHORITY, ['migrate', ...passedOn(flags)], (line) => {
+  async run(cli: Cli, flags: Pick<ServeFlags, 'config' | 'state' | 'database' | 'databaseFile' | 'databaseDirect'>) {
+    await runJob(AUTHORITY, ['migrate', ...passedOn(flags)], NOT_MIGRATED, (line) => {
       const done = objectOf(line) as { schema_version?: number; store?: string } | undefined
       cli.show(done ?? line, () =>
         details([['schema', cli.out.good(`version ${done?.schema_version}, on ${printable(String(done?.store))}`)]], cli.out),
       )
-    }),
+    })
+  },
 })
 
 export const restore = command({
@@ -95,16 +96,13 @@ to be made anew. The store that was there is kept beside it. The argument is a f
     yes: flag.yes,
   },
   args: arg('BACKUP', 'A file, or the name that `signet backup` gave it'),
-  async run(cli: Cli, { yes, ...flags }: RestoreFlags, file: string): Promise<ExitCode> {
+  async run(cli: Cli, { yes, ...flags }: RestoreFlags, file: string) {
     await cli.confirm(
       `Put ${printable(file)} in the place of the store in ${printable(flags.state ?? cli.env.SIGNET_STATE ?? '.signet')}? Everybody has to sign in again.`,
       yes,
     )
-    return runProgram(
-      AUTHORITY,
-      ['restore', fileOf(file, flags.state ?? cli.env.SIGNET_STATE ?? '.signet'), ...passedOn(flags)],
-      (line) => reportRestored(cli, line),
-    )
+    const from = fileOf(file, flags.state ?? cli.env.SIGNET_STATE ?? '.signet')
+    await runJob(AUTHORITY, ['restore', from, ...passedOn(flags)], NOT_RESTORED, (line) => reportRestored(cli, line))
   },
 })
 
@@ -112,6 +110,17 @@ to be made anew. The store that was there is kept beside it. The argument is a f
 function fileOf(named: string, state: string): string {
   const folder = join(state, 'backups')
   return [named, join(folder, named), join(folder, `${named}.db`)].find((path) => existsSync(path)) ?? named
+}
+
+const NOT_MIGRATED = {
+  what: 'The schema is not up to date',
+  advice: 'Mend that and run it again: migrations that are done stay done.',
+  code: 'migrate',
+}
+const NOT_RESTORED = {
+  what: 'The backup was not put in the place of the store',
+  advice: 'Nothing was changed. Mend that and run it again; `signet restore --help` says what it needs.',
+  code: 'restore',
 }
 
 const AUTHORITY = fileURLToPath(new URL('../../authority/main.ts', import.meta.url))
