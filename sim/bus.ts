@@ -27,7 +27,8 @@ export function createSimulatedBus(network: Network, dice: Dice, present: boolea
           for (const end of ends.values()) {
             const times = dice.happens(self.weather.loss) ? 0 : dice.happens(self.weather.twice) ? 2 : 1
             for (let i = 0; i < times; i++) {
-              network.send(machine, end.machine, () => end.machine.life === end.life && end.local.wake(subject))
+              const by = end.machine === machine ? 'own' : 'others'
+              network.send(machine, end.machine, () => end.machine.life === end.life && end.local.wake(subject, by))
             }
           }
         },

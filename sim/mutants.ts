@@ -95,7 +95,7 @@ export const MUTANTS: readonly Mutant[] = [
     name: 'entries are forgotten by the policy of today',
     seed: 27,
     tampering: {
-      revokerStore: (store) => withTx(store, (tx) => overlay(tx, { meta: overlay(tx.meta, { get: async () => undefined }) })),
+      revokerStore: (store) => withTx(store, (tx) => overlay(tx, { meta: overlay(tx.meta, { tokenSeconds: async () => 0 }) })),
     },
   },
   {
@@ -105,7 +105,7 @@ export const MUTANTS: readonly Mutant[] = [
   },
   {
     name: 'a node issues past a revocation that it has not read',
-    seed: 46,
+    seed: 48,
     tampering: { registry: (registry) => overlay(registry, { reachMs: Number.POSITIVE_INFINITY }) },
   },
   {
@@ -137,7 +137,7 @@ export const MUTANTS: readonly Mutant[] = [
   },
   {
     name: 'gaps are passed over',
-    seed: 38,
+    seed: 33,
     tampering: {
       install: () =>
         replaced(

@@ -1,7 +1,7 @@
 /** What every bus does. An engine's test runs it with two members that share one medium; for a bus of one process they are the same. */
 import assert from 'node:assert/strict'
 import { after, before, describe, it } from 'node:test'
-import type { Bus, SUBJECTS } from './bus.ts'
+import type { Bus, SUBJECTS, WokenBy } from './bus.ts'
 
 export interface BusPair {
   readonly one: Bus
@@ -23,6 +23,21 @@ export function busContract(name: string, open: () => Promise<BusPair>): void {
       const counts = [here.count(), there.count()]
       pair.one.publish('revocations')
       await until(() => here.count() > (counts[0] as number) && there.count() > (counts[1] as number))
+      here.stop()
+      there.stop()
+    })
+
+    it('says whether anybody else published', async () => {
+      await settled(pair)
+      const heard: { here: WokenBy[]; there: WokenBy[] } = { here: [], there: [] }
+      const here = pair.one.subscribe('revocations', (by) => void heard.here.push(by))
+      const there = pair.other.subscribe('revocations', (by) => void heard.there.push(by))
+      pair.one.publish('revocations')
+      await until(() => heard.here.length > 0 && heard.there.length > 0)
+      assert.deepEqual(heard, { here: [pair.one === pair.other ? 'others' : 'own'], there: ['others'] })
+      pair.other.publish('revocations')
+      await until(() => heard.here.length > 1)
+      assert.equal(heard.here.at(-1), 'others')
       here.stop()
       there.stop()
     })

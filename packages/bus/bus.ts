@@ -16,15 +16,18 @@ export interface Bus {
    */
   publish(subject: Subject): void
   /**
-   * `wake` is called after a `publish`, and after any time in which one may have been missed (a link that came back). It is
-   * called without arguments, must not throw, and may be called when there is nothing new.
+   * `wake` is called after a `publish`, and after any time in which one may have been missed (a link that came back). It
+   * must not throw, and may be called when there is nothing new.
    */
-  subscribe(subject: Subject, wake: () => void): Subscription
+  subscribe(subject: Subject, wake: (by: WokenBy) => void): Subscription
   /** Whether wake-ups of other nodes arrive at present. Always true in one process. */
   linked(): boolean
   /** No subscriber is called after it. Publishing to a closed bus does nothing. */
   close(): Promise<void>
 }
+
+/** `own`: nobody but this very bus published since the last wake-up. In one process nobody is told apart. */
+export type WokenBy = 'own' | 'others'
 
 export interface Subscription {
   /** `wake` is not called again. */

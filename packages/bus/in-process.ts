@@ -6,7 +6,7 @@ import { createLocalWakes } from './local-wakes.ts'
 export function createInProcessBus(parts: { timers: Timers }): Bus {
   const local = createLocalWakes(parts.timers)
   return {
-    publish: local.wake,
+    publish: (subject) => local.wake(subject, 'others'),
     subscribe: local.subscribe,
     linked: () => true,
     async close() {

@@ -41,7 +41,7 @@ export function createNatsBus({ link, name, clock, timers }: NatsBusParts): Bus 
   return {
     publish(subject) {
       if (closed) return
-      local.wake(subject) // Our own subscribers need no round trip.
+      local.wake(subject, 'own') // Our own subscribers need no round trip.
       pending.add(subject)
       send()
     },
@@ -85,7 +85,7 @@ export function createNatsBus({ link, name, clock, timers }: NatsBusParts): Bus 
   function wake(subject: Subject): void {
     waiting.delete(subject)
     wokenMs.set(subject, clock.monotonic())
-    local.wake(subject)
+    local.wake(subject, 'others')
   }
 
   /** One group at a time, and the next when the server has answered: so no buffer grows, however much is published. */

@@ -43,7 +43,7 @@ export function createPostgresBus(parts: { url: string; surroundings: Surroundin
   return {
     publish(subject) {
       if (closed) return
-      local.wake(subject) // Our own subscribers need no round trip.
+      local.wake(subject, 'own') // Our own subscribers need no round trip.
       pending.add(subject)
       if (!sending) send()
     },
@@ -74,7 +74,7 @@ export function createPostgresBus(parts: { url: string; surroundings: Surroundin
     candidate.on('end', () => lost(candidate))
     candidate.on('notification', (message) => {
       // Our own come back too; those subscribers were woken when we published.
-      if (message.processId !== own) local.wake(message.channel.slice(CHANNEL_PREFIX.length) as Subject)
+      if (message.processId !== own) local.wake(message.channel.slice(CHANNEL_PREFIX.length) as Subject, 'others')
     })
     try {
       await candidate.connect()

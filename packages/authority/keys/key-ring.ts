@@ -353,21 +353,20 @@ function isSameKey(one: KeyRecord, other: KeyRecord): boolean {
   )
 }
 
-const TOKEN_MARK = 'max_token_seconds'
 const REFRESH_MARK = 'max_refresh_seconds'
 
 /** Notes the longest lives this policy allows before anything is issued under it. Marks only rise. */
 async function raiseLives(store: KeyRingParts['store'], settings: PolicySettings): Promise<void> {
   await store.transact(async (tx) => {
-    await tx.meta.raise(TOKEN_MARK, Math.max(settings.accessTokenSeconds, settings.idTokenSeconds))
+    await tx.meta.raiseTokenSeconds(Math.max(settings.accessTokenSeconds, settings.idTokenSeconds))
     await tx.meta.raise(REFRESH_MARK, Math.max(settings.refreshMaxSeconds, settings.refreshIdleSeconds))
   })
 }
 
 async function readLives(store: KeyRingParts['store'], settings: PolicySettings): Promise<Lives> {
-  const [token, refresh] = await Promise.all([store.meta.get(TOKEN_MARK), store.meta.get(REFRESH_MARK)])
+  const [token, refresh] = await Promise.all([store.meta.tokenSeconds(), store.meta.get(REFRESH_MARK)])
   return {
-    tokenSeconds: Math.max(Number(token ?? 0), settings.accessTokenSeconds, settings.idTokenSeconds),
+    tokenSeconds: Math.max(token, settings.accessTokenSeconds, settings.idTokenSeconds),
     refreshSeconds: Math.max(Number(refresh ?? 0), settings.refreshMaxSeconds, settings.refreshIdleSeconds),
   }
 }

@@ -2,6 +2,7 @@
  * Reads on in the revocation log and takes what is new into the registry's view: woken by the bus, by commits of this node's own, and by a
  * poll that needs neither. Knows up to where and since when everything was read. The loss of the store ends nothing: it looks again.
  */
+import type { WokenBy } from '@signet/bus/bus.ts'
 import type { BatchOutcome, Position, RevocationView } from '@signet/kernel/revocation-view.ts'
 import { encodeRecords } from '@signet/kernel/snapshot.ts'
 import { epochSeconds, type Timer } from '@signet/kernel/surroundings.ts'
@@ -54,7 +55,7 @@ export class LogReader {
     this.#pollMs = Math.min(1000, Math.max(50, parts.settings.mintStalenessMilliseconds / 4))
     this.witness = createWitness(slackMsOf(parts.settings))
     this.#subscriptions = [
-      parts.bus.subscribe('revocations', () => this.#wake()),
+      parts.bus.subscribe('revocations', (by) => this.#wake(by)),
       parts.store.revocations.followCommits((entries) => this.#takeOwn(entries)),
     ]
   }
@@ -97,10 +98,10 @@ export class LogReader {
 
   // ── When to look ──
 
-  #wake(): void {
+  #wake(by: WokenBy): void {
     if (this.#closed) return
-    // A file on this machine is this node's alone: nobody else can have put anything there.
-    if (this.#parts.store.engine === 'sqlite' && !this.#leftOut) return
+    // What this node commits it is told. A file on this machine is its alone: nobody else can have put anything there.
+    if ((by === 'own' || this.#parts.store.engine === 'sqlite') && !this.#leftOut) return
     if (this.#looking === undefined) void this.#startLook(true)
     else this.#wanted = true
   }
@@ -129,7 +130,7 @@ export class LogReader {
     const patience = Promise.withResolvers<never>()
     const timer = this.#parts.timers.after(PATIENCE_MS, () => patience.reject(new Error('the store did not answer in time')))
     try {
-      await Promise.race([this.#readOn(look, woken), patience.promise])
+      await Promise.race([this.#readOn(look), patience.promise])
       if (this.#lost && !this.#closed) this.#parts.observe?.found?.()
       this.#lost = false
     } catch (cause) {
@@ -143,15 +144,13 @@ export class LogReader {
 
   // ── Looking ──
 
-  /** `woken`: there probably is something new, so it is asked for along with the head. */
-  async #readOn(look: number, woken = false): Promise<void> {
+  async #readOn(look: number): Promise<void> {
     const { store, clock } = this.#parts
     const asked = { wall: clock.now(), monotonic: clock.monotonic() }
     const before = this.#view.position
     this.#leftOut = false
-    const [head, ahead] = await Promise.all([
-      store.revocations.head(),
-      woken && before !== undefined ? store.revocations.after(before.seq, PAGE) : undefined,
+    const [{ head, entries }] = await Promise.all([
+      store.revocations.since(before?.seq ?? 0, PAGE),
       this.#storeClock.measure(asked),
     ])
     this.#assertCurrent(look)
@@ -159,7 +158,7 @@ export class LogReader {
       throw new Error(`the log went back from ${before.seq} to ${head.seq}: entries were lost, and a new epoch has to begin`)
     }
     if (before?.epoch !== head.epoch || before.seq < head.floor) await this.#readAnew(look)
-    else if (ahead !== undefined && ahead.length > 0) await this.#apply(look, ahead)
+    else if (entries.length > 0) await this.#apply(look, entries)
     for (let seq = -1; this.#position(head.epoch) < head.seq && this.#position(head.epoch) > seq; ) {
       seq = this.#position(head.epoch)
       const entries = await store.revocations.after(seq, PAGE)

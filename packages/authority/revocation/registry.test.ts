@@ -33,11 +33,16 @@ function fragile(store: Store) {
   const wrapped: RegistryParts['store'] = {
     engine: 'postgres',
     now: () => pass(async () => (await store.now()) + state.offsetMs),
-    meta: { get: (name) => pass(() => meta.get(name)) },
+    meta: { get: (name) => pass(() => meta.get(name)), tokenSeconds: () => pass(() => meta.tokenSeconds()) },
     revocations: {
       ...revocations,
       followCommits: () => ({ stop() {} }), // What the world commits is another node's.
       head: () => pass(async () => state.head ?? (await revocations.head())),
+      since: (seq, limit) =>
+        pass(async () => {
+          const { head, entries } = await revocations.since(seq, limit)
+          return { head: state.head ?? head, entries }
+        }),
       after: (seq, limit) => pass(() => revocations.after(seq, limit)),
       snapshot: (nowAt) => pass(() => revocations.snapshot(nowAt)),
     },
@@ -95,6 +100,7 @@ async function openListening(over: Partial<RegistryParts> = {}) {
     revocations: {
       ...revocations,
       head: () => read(revocations.head()),
+      since: (seq, limit) => read(revocations.since(seq, limit)),
       after: (seq, limit) => read(revocations.after(seq, limit)),
       followCommits: (told) => revocations.followCommits((entries) => state.hears && told(entries)),
     },

@@ -43,9 +43,6 @@ export const poisonGuardMsOf = (s: RevocationSettings): number => guardMsOf(s) +
  * The longest life that any policy version ever allowed an access token, whatever today's says: an entry must outlast the
  * tokens of a policy that has just been replaced, or of another node that still has the old one.
  */
-export async function longestTokenSeconds(
-  meta: { get(name: string): Promise<string | undefined> },
-  s: RevocationSettings,
-): Promise<number> {
-  return Math.max(s.accessTokenSeconds, Number((await meta.get('max_token_seconds')) ?? 0))
+export async function longestTokenSeconds(meta: { tokenSeconds(): Promise<number> }, s: RevocationSettings): Promise<number> {
+  return Math.max(s.accessTokenSeconds, await meta.tokenSeconds())
 }

@@ -8,21 +8,24 @@ type Flushed = 'overtaken' | { readonly chain: ChainHead }
 
 export async function flushOutboxes(work: Work, outboxes: readonly Outbox[], chain: ChainHead): Promise<Flushed> {
   const events = outboxes.flatMap((outbox) => outbox.events)
-  const seen = seenEpoch(outboxes)
-  if (seen === 'several') return 'overtaken'
+  if (!doAgree(outboxes)) return 'overtaken'
   const link = events.length === 0 ? undefined : linkOf(chain, work.nowMs, events)
   // Both are sent before either is answered; the log's head is locked last.
-  const [linked, appended] = await Promise.all([link === undefined || writeLink(work, link), appendEntries(work, seen, outboxes)])
+  const [linked, appended] = await Promise.all([
+    link === undefined || writeLink(work, link),
+    appendEntries(work, seenEpochs(outboxes)[0], outboxes),
+  ])
   return linked && appended ? { chain: link ?? chain } : 'overtaken'
 }
 
-/** The epoch under whose salt the entries' keys were made; `several` when works of one commit disagree. */
-function seenEpoch(outboxes: readonly Outbox[]): string | undefined | 'several' {
-  const appending = outboxes.filter((outbox) => outbox.entries.length > 0)
-  if (appending.length === 0) return undefined
-  const epochs = new Set(outboxes.filter((o) => o.renewed || o.entries.length > 0).map((o) => o.head?.epoch))
-  epochs.delete(undefined)
-  const renewed = outboxes.some((outbox) => outbox.renewed)
-  if (epochs.size > 1 || (renewed && outboxes.length > 1)) return 'several'
-  return epochs.values().next().value
+/** Whether works of one commit may put something into the log together: entries' keys are made with the salt of the epoch that each knew. */
+export function doAgree(outboxes: readonly Outbox[]): boolean {
+  if (outboxes.every(({ entries }) => entries.length === 0)) return true
+  return outboxes.length === 1 || (seenEpochs(outboxes).length <= 1 && !outboxes.some(({ renewed }) => renewed))
+}
+
+/** What they knew, each epoch once. */
+function seenEpochs(outboxes: readonly Outbox[]): readonly string[] {
+  const telling = outboxes.filter(({ renewed, entries }) => renewed || entries.length > 0)
+  return [...new Set(telling.flatMap(({ head }) => head?.epoch ?? []))]
 }

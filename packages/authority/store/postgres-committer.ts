@@ -6,13 +6,24 @@
 import { GENESIS } from '@signet/kernel/audit-entry.ts'
 import { Fault, fault } from '@signet/kernel/errors.ts'
 import type { Timers } from '@signet/kernel/surroundings.ts'
-import { flushOutboxes } from './flush.ts'
-import { AGAIN_MS, isCollision, isSilence, isTaken, type Line, postgresFault, type Session } from './postgres-line.ts'
+import { doAgree, flushOutboxes } from './flush.ts'
+import {
+  AGAIN_MS,
+  isCollision,
+  isOfAnotherEpoch,
+  isSilence,
+  isTaken,
+  type Line,
+  postgresDialect,
+  postgresFault,
+  type Session,
+} from './postgres-line.ts'
 import { TIMELINE_NOW } from './postgres-timeline.ts'
-import { PostgresWork, SharedTransaction } from './postgres-work.ts'
+import { type Beginning, PostgresWork, SharedTransaction } from './postgres-work.ts'
 import { gaveUp, type Job, type Queue, watch } from './queue.ts'
 import { type ChainHead, type ChainPlace, readChain } from './tables/audit.ts'
-import { Overtaken } from './tables/sql.ts'
+import { BEGINNING, knownFrom } from './tables/beginning.ts'
+import { Overtaken, type Row } from './tables/sql.ts'
 import { type Shared, Transaction } from './tables/transaction.ts'
 
 /** A work in company that was undone so often gets a transaction to itself. */
@@ -22,7 +33,8 @@ const MAX_TAKEN = 3
 
 const BEGIN = 'begin isolation level read committed'
 const NOW = 'select cast(floor(extract(epoch from clock_timestamp()) * 1000) as bigint) as now_ms'
-const NOW_WHERE = `${NOW}, ${TIMELINE_NOW} as timeline`
+const BEGUN = `${NOW}, ${BEGINNING}`
+const BEGUN_WHERE = `${NOW}, ${TIMELINE_NOW} as timeline, ${BEGINNING}`
 
 export class Committer {
   readonly #shared: Shared
@@ -55,8 +67,8 @@ export class Committer {
     const turn = this.#newTurn()
     const began = performance.now()
     try {
-      const { session, nowMs } = await begin(line)
-      const shared = new SharedTransaction((text, values) => session.query(text, values), nowMs, this.#timers, turn.take)
+      const { session, ...beginning } = await begin(line)
+      const shared = new SharedTransaction((text, values) => session.query(text, values), beginning, this.#timers, turn.take)
       const ended = await this.#runAll(jobs, shared)
       if (mustUndo(ended, shared)) await this.#undo(session, ended, shared)
       else {
@@ -112,13 +124,13 @@ export class Committer {
       this.#known.add(session)
     }
     const outboxes = kept.map(({ work }) => work.outbox)
-    const flushing = flushOutboxes(last, outboxes, this.#chain).catch(refusedLink)
-    // The log's head must be known to be the one that was read. A link needs no such look: the key of its row is taken if
-    // the chain is further on, and then the server undoes all.
-    if (outboxes.some((outbox) => outbox.entries.length > 0) && (await flushing) === 'overtaken') {
+    if (!doAgree(outboxes)) {
       await session.query('rollback')
       return this.#again(ended, 'overtaken')
     }
+    // The commit is sent along, so that the log's head is not locked until we have heard: where another epoch has begun, or the chain
+    // is further on, a statement fails, and the server undoes all.
+    const flushing = flushOutboxes(last, outboxes, this.#chain).catch(refused)
     session.warnings.length = 0
     this.#chainUnsure = true // Until the answer is here.
     const [flushed, { command }] = await Promise.all([flushing, session.query('commit')])
@@ -180,23 +192,25 @@ export class Committer {
   }
 }
 
-/** The row of a link is there already: an earlier commit had gone through although nobody heard of it. */
-function refusedLink(error: unknown): 'overtaken' {
-  if (isTaken(error)) return 'overtaken'
+/** The row of a link is there already: an earlier commit had gone through although nobody heard of it. Or the log is of another epoch. */
+function refused(error: unknown): 'overtaken' {
+  if (isTaken(error) || isOfAnotherEpoch(error)) return 'overtaken'
   throw error
 }
 
-/** Begins a transaction; the answer is the server's time. A connection that broke while it was idle is made anew. */
-async function begin(line: Line): Promise<{ session: Session; nowMs: number }> {
+/** Begins a transaction. A connection that broke while it was idle is made anew. */
+async function begin(line: Line): Promise<Beginning & { readonly session: Session }> {
   const began = performance.now()
   for (let tries = 1; ; tries++) {
     try {
       const session = await line.session()
-      const text = session.timeline === undefined ? NOW : NOW_WHERE
+      const text = session.timeline === undefined ? BEGUN : BEGUN_WHERE
       const begun = session.query(BEGIN)
       const [now] = await Promise.all([session.query(text), begun, ...session.begins.map((each) => session.query(each))])
+      const row = now.rows[0] as Row
       // Behind a pooler the server can be another one than the connection was made to.
-      if (session.timeline === now.rows[0]?.timeline) return { session, nowMs: now.rows[0]?.now_ms as number }
+      if (session.timeline === row.timeline)
+        return { session, nowMs: row.now_ms as number, known: knownFrom(row, postgresDialect) }
       if (tries === 2) throw fault('store_unavailable')
       await line.drop()
     } catch (error) {

@@ -310,6 +310,8 @@ function stateOf(error: unknown): string {
 export const isCollision = (error: unknown): boolean => ['40001', '40P01'].includes(stateOf(error))
 /** A unique key was taken meanwhile. */
 export const isTaken = (error: unknown): boolean => stateOf(error) === '23505'
+/** The log is not of the epoch that its entries were made for (`appendEntries`): division by zero. */
+export const isOfAnotherEpoch = (error: unknown): boolean => stateOf(error) === '22012'
 /** Somebody made the same table in the same moment: its name, its type or its row in the catalogue is there. */
 export const isMade = (error: unknown): boolean => ['23505', '42P07', '42710'].includes(stateOf(error) ?? '')
 /** Only the echo of an earlier error in the same transaction. */

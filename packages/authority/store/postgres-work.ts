@@ -5,9 +5,17 @@ import { type Gathering, type Outbox, Overtaken, type Row, type Value, type Work
 
 type Send = (text: string, values: readonly Value[]) => Promise<Answer>
 
+/** By the server's clock, and what was read along with it. */
+export interface Beginning {
+  readonly nowMs: number
+  readonly known: Work['known']
+}
+
 /** What the works of one transaction share. */
 export class SharedTransaction {
   readonly nowMs: number
+  /** What it found as it began. */
+  readonly known: Work['known']
   readonly #send: Send
   readonly #timers: Timers
   readonly #gathered = new Map<string, Gathered>()
@@ -17,9 +25,10 @@ export class SharedTransaction {
   /** The first error that a statement met: the server undoes all of the transaction for it. */
   failure: { readonly error: unknown; readonly work: PostgresWork | undefined } | undefined
 
-  constructor(send: Send, nowMs: number, timers: Timers, exclusive: () => Promise<void>) {
+  constructor(send: Send, { nowMs, known }: Beginning, timers: Timers, exclusive: () => Promise<void>) {
     this.#send = send
     this.nowMs = nowMs
+    this.known = known
     this.#timers = timers
     this.#exclusive = exclusive
   }
@@ -121,8 +130,8 @@ export class PostgresWork implements Work {
   readonly dialect = postgresDialect
   readonly outbox: Outbox = { events: [], entries: [] }
   readonly done: (() => void)[] = []
-  /** Works run side by side here, so each looks for itself. */
-  readonly known: Work['known'] = {}
+  /** Works run side by side here, so each has its own. */
+  readonly known: Work['known']
   /** It changed something, so undoing it takes the whole transaction. */
   wrote = false
   /** Others of its transaction may be waiting for it to end. */
@@ -134,6 +143,7 @@ export class PostgresWork implements Work {
   #over = false
   constructor(shared: SharedTransaction) {
     this.#shared = shared
+    this.known = { ...shared.known }
   }
   get nowMs(): number {
     return this.#shared.nowMs

@@ -64,6 +64,7 @@ export class SqliteWork implements Work {
     this.#state = 'over'
     if (!written) return true
     this.known.head = undefined
+    this.known.tokenSeconds = undefined
     if (!this.#undoable) return false
     this.#db.run('rollback to work', [])
     this.#db.run('release work', [])

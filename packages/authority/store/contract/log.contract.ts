@@ -34,6 +34,23 @@ export function logContract(given: () => Store): void {
     }
   })
 
+  test('what came since is told along with where the log stands', async () => {
+    const store = given()
+    const append = () => store.transact(async (tx) => tx.revocations.append(anEntry()))
+    const { seq } = await append()
+    const { epoch, floor } = await store.revocations.head()
+    const since = async (limit: number) => {
+      const { head, entries } = await store.revocations.since(seq, limit)
+      return [head.epoch, head.floor, head.seq, ...entries.map((entry) => entry.seq)]
+    }
+    assert.deepEqual(await since(10), [epoch, floor, seq])
+    await append()
+    await append()
+    assert.deepEqual(await since(10), [epoch, floor, seq + 2, seq + 1, seq + 2])
+    assert.deepEqual(await since(1), [epoch, floor, seq + 2, seq + 1])
+    assert.deepEqual((await store.revocations.since(seq, 10)).entries, await store.revocations.after(seq, 10))
+  })
+
   test('an entry comes back as it was appended', async () => {
     const store = given()
     const [before] = await store.revocations.after(

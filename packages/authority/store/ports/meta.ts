@@ -2,6 +2,8 @@
 
 export interface MetaLookups {
   get(name: string): Promise<string | undefined>
+  /** The longest life that any policy version ever allowed a token; 0 before the first. */
+  tokenSeconds(): Promise<number>
 }
 
 export interface MetaTransitions {
@@ -10,5 +12,8 @@ export interface MetaTransitions {
   delete(name: string): Promise<void>
   /** Keeps the larger number; returns what now stands. */
   raise(name: string, value: number): Promise<number>
+  tokenSeconds(): Promise<number>
+  /** Before anything may live that long. */
+  raiseTokenSeconds(seconds: number): Promise<void>
   addCheckpoint(atMs: number, note: string): Promise<void>
 }

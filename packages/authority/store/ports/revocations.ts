@@ -23,12 +23,16 @@ export interface LogEntry extends Revocation {
  */
 export type LogAct = 'revoke' | 'renew' | 'suspend' | 'cover'
 
-export interface LogHead {
+/** Where the log stands. */
+export interface LogPlace {
   readonly epoch: string
   /** The last sequence number; 0 when nothing was ever revoked in this epoch. */
   readonly seq: number
   /** Entries at or before it may have been purged: a reader behind it needs the snapshot. */
   readonly floor: number
+}
+
+export interface LogHead extends LogPlace {
   readonly salt: Salt
   /** The largest cutoff of any entry so far. */
   readonly cutoffMs: number
@@ -37,6 +41,8 @@ export interface LogHead {
 export interface RevocationLookups {
   /** From the truth, not from memory: one read of the store. Creates the first epoch when there is none. */
   head(): Promise<LogHead>
+  /** How the log stands, and what is in it after `seq`, in order and at most `limit`: read at one moment, or the head first. */
+  since(seq: number, limit: number): Promise<{ readonly head: LogPlace; readonly entries: readonly LogEntry[] }>
   /** Entries after `seq` in order, at most `limit`. */
   after(seq: number, limit: number): Promise<readonly LogEntry[]>
   /** Of the `within` entries before `seq`, those whose cutoff is at least `fromMs` and below `toMs`, the latest first. */

@@ -87,9 +87,17 @@ export function linkOf(head: ChainHead, atMs: number, events: readonly string[])
   return { chain: head.chain, index, atMs, events: joinEvents(events), count: events.length, previous: head.hash, hash }
 }
 
+/** On PostgreSQL, in one statement. */
+const WRITE_LINK = `with moved as (update audit_chains set idx = $2, hash = $7 where chain = $1 and idx = $2 - 1 returning 1),
+  put as (${batches.insert}) select count(*) as moved from moved`
+
 /** Writes a link and moves the chain's head on to it. False, or refused by the key, when the head is not where the link was made for. */
 export async function writeLink(work: Work, link: AuditBatch): Promise<boolean> {
   const { dialect } = work
+  if (dialect.engine === 'postgres' && link.index > 1) {
+    const [row] = await work.writeRows(WRITE_LINK, batches.values(link, dialect))
+    return row?.moved === 1
+  }
   const [moved] = await Promise.all([
     link.index === 1
       ? work.write('insert into audit_chains (chain, idx, hash, started_at_ms) values ($1, 1, $2, $3) on conflict do nothing', [

@@ -14,9 +14,10 @@ import { raise } from './meta.ts'
 import type { News } from './news.ts'
 import { boundedLimit, MAX_PAGE } from './page.ts'
 import { peerLookups } from './peers.ts'
-import type { NewEntry, Place, Row, Sql, Work } from './sql.ts'
+import type { Dialect, NewEntry, Place, Row, Sql, Work } from './sql.ts'
 
-const HEAD = 'select epoch, seq, floor, salt_version, salt, cutoff_ms from revocation_head where one = 1'
+export const HEAD_COLUMNS = 'h.epoch, h.seq, h.floor, h.salt_version, h.salt, h.cutoff_ms'
+const HEAD = `select ${HEAD_COLUMNS} from revocation_head h where h.one = 1`
 /**
  * Of the head, as one value. Joined to it, PostgreSQL would walk a log of some ten thousand entries from its beginning to have it in order,
  * instead of going to the bound and finding it in order there.
@@ -39,11 +40,8 @@ const MAX_ENTRIES = 10_000
 export function revocationLookups(sql: Sql, news: News, snapshot: RevocationLookups['snapshot']): RevocationLookups {
   return {
     head: () => readHead(sql),
-    async after(seq, limit) {
-      const text = `${ENTRY} and ${after(sql, '$1')} order by l.seq limit $2`
-      const rows = await sql.read(text, [seq, boundedLimit(limit, MAX_ENTRIES)])
-      return rows.map((row) => readEntry(row, sql))
-    },
+    since: (seq, limit) => readSince(sql, seq, limit),
+    after: (seq, limit) => readAfter(sql, seq, limit),
     async before(seq, within, fromMs, toMs) {
       const text = `${ENTRY} and ${after(sql, '$1')} and l.seq < $2 and l.cutoff_ms >= $3 and l.cutoff_ms < $4 order by l.seq desc`
       const rows = await sql.read(text, [seq - 1 - boundedLimit(within, MAX_ENTRIES), seq, fromMs, toMs])
@@ -61,14 +59,38 @@ export function revocationLookups(sql: Sql, news: News, snapshot: RevocationLook
   }
 }
 
+async function readAfter(sql: Sql, seq: number, limit: number): Promise<LogEntry[]> {
+  const text = `${ENTRY} and ${after(sql, '$1')} order by l.seq limit $2`
+  const rows = await sql.read(text, [seq, boundedLimit(limit, MAX_ENTRIES)])
+  return rows.map((row) => readEntry(row, sql))
+}
+
+/** On PostgreSQL one statement, since two of them cost twice as much; the bound on the inner one keeps its rows in order. */
+async function readSince(sql: Sql, seq: number, limit: number): ReturnType<RevocationLookups['since']> {
+  if (sql.dialect.engine === 'sqlite') return { head: await readHead(sql), entries: await readAfter(sql, seq, limit) }
+  const text = `select h.epoch as head_epoch, h.seq as head_seq, h.floor as head_floor, e.*
+    from revocation_head h left join lateral (${ENTRY} and ${after(sql, '$1')} order by l.seq limit $2) e on true where h.one = 1`
+  const rows = await sql.read(text, [seq, boundedLimit(limit, MAX_ENTRIES)])
+  const [head] = rows
+  if (head === undefined) throw new Error('the revocation log has no head')
+  return {
+    head: { epoch: head.head_epoch as string, seq: head.head_seq as number, floor: head.head_floor as number },
+    entries: rows.filter((row) => row.seq !== null).map((row) => readEntry(row, sql)),
+  }
+}
+
 export async function readHead(sql: Sql): Promise<LogHead> {
   const row = await sql.readOne(HEAD, [])
   if (row === undefined) throw new Error('the revocation log has no head')
+  return headOf(row, sql.dialect)
+}
+
+export function headOf(row: Row, dialect: Dialect): LogHead {
   return {
     epoch: row.epoch as string,
     seq: row.seq as number,
     floor: row.floor as number,
-    salt: { version: row.salt_version as number, bytes: sql.dialect.readBytes(row.salt) },
+    salt: { version: row.salt_version as number, bytes: dialect.readBytes(row.salt) },
     cutoffMs: row.cutoff_ms as number,
   }
 }
@@ -230,6 +252,7 @@ async function appendEach(work: Work, epoch: string | null, rows: readonly Entry
   return head
 }
 
+/** Where the head is of another epoch it divides by zero, so that a commit that was sent along does not go through. */
 const APPEND_MANY = `with head as (update revocation_head set seq = seq + cast($1 as bigint), previous_cutoff_ms = cutoff_ms,
       cutoff_ms = greatest(cutoff_ms, cast($15 as bigint))
     where one = 1 and epoch = coalesce($2, epoch) returning seq, epoch, previous_cutoff_ms),
@@ -239,7 +262,8 @@ const APPEND_MANY = `with head as (update revocation_head set seq = seq + cast($
     from head, unnest($3::bigint[], $4::bigint[], $5::bytea[], $6::bigint[], $7::bigint[], $8::smallint[], $9::text[], $10::text[],
       $11::text[], $12::text[], $13::smallint[], $14::text[])
       as r(place, at_ms, key, cutoff_ms, drop_after, kind, issuer, target, reason, actor, act, origin))
-  select seq, epoch, previous_cutoff_ms from head`
+  select seq, epoch, previous_cutoff_ms, 1 / cast(there as integer) as there
+  from (select count(*) as there from head) as counted left join head on true`
 
 async function appendMany(work: Work, epoch: string | null, rows: readonly Entry[]): Promise<Row | undefined> {
   return (await work.writeRows(APPEND_MANY, [rows.length, epoch, ...columnsOf(rows), largest(rows)]))[0]

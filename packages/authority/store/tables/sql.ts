@@ -55,7 +55,7 @@ export interface Work extends Sql {
   /** What goes to the log and the audit chain at the end of the commit. */
   readonly outbox: Outbox
   /** What works that share a commit, and see what the others wrote, need to read only once. */
-  readonly known: { head?: LogHead | undefined }
+  readonly known: { head?: LogHead | undefined; tokenSeconds?: number | undefined }
 }
 
 /** What one step of a purge did, and whether there is more to do at once. */
