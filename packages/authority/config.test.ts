@@ -24,6 +24,18 @@ const problemOf = (run: () => unknown): string => {
 }
 
 describe('configuration', () => {
+  it('says that a file is not JSON without a piece of what is in it', () => {
+    for (const text of [
+      '{"database": hunter2}',
+      'hunter2',
+      `{"database": "postgres://h/d", "x": hunter2, "y": ${'1'.repeat(99)}}`,
+    ]) {
+      const problem = problemOf(() => loadConfig({ config: fileWith(text) }, {}))
+      assert.match(problem, /not JSON: Unexpected token 'h'$/)
+      assert.doesNotMatch(problem, /unter2|postgres/)
+    }
+  })
+
   it('needs nothing to start on one machine', () => {
     const config = loadConfig({}, {})
     assert.equal(config.issuer, 'http://localhost:4800')

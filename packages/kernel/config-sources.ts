@@ -70,7 +70,8 @@ export function readJsonObject(what: string, path: string, readText: ConfigPlace
   try {
     value = JSON.parse(text)
   } catch (error) {
-    throw new ConfigError([`${what} ${path}: not JSON: ${(error as Error).message}`])
+    // What follows the comma is a piece of the file, which may be of a secret.
+    throw new ConfigError([`${what} ${path}: not JSON: ${(error as Error).message.replace(/, (\.\.\.)?".*/s, '')}`])
   }
   if (typeof value === 'object' && value !== null && !Array.isArray(value)) return value as Record<string, unknown>
   throw new ConfigError([`${what} ${path}: must hold a JSON object`])
