@@ -14,13 +14,16 @@ export const KEY_PURPOSES: readonly KeyPurpose[] = ['token', 'feed', 'ring', 'au
 export const RING_ALGORITHM = 'HS256'
 export const RING_KEY_BYTES = 32
 
-/** Which algorithm a new key of this purpose has. Only tokens follow the setting: the others are read by Signet alone. */
-export function algorithmFor(purpose: KeyPurpose, settings: Pick<PolicySettings, 'signingAlgorithm'>): string {
+/** Which algorithm a new key of this purpose has. */
+export function algorithmFor(
+  purpose: KeyPurpose,
+  settings: Pick<PolicySettings, 'signingAlgorithm' | 'feedSigningAlgorithm'>,
+): string {
   switch (purpose) {
     case 'token':
       return settings.signingAlgorithm
     case 'feed':
-      return 'ES256'
+      return settings.feedSigningAlgorithm
     case 'audit':
       return 'EdDSA' // C2SP signed notes are signed with Ed25519.
     case 'ring':

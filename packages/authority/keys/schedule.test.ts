@@ -151,6 +151,7 @@ test('however time passes and settings change: one active key, none before it wa
   const changes = fc.record({
     seconds: fc.oneof(fc.integer({ min: 1, max: 120 }), fc.integer({ min: 1, max: 40 * 86_400 })),
     signingAlgorithm: fc.constantFrom('ES256', 'EdDSA', 'PS256'),
+    feedSigningAlgorithm: fc.constantFrom('ES256', 'RS256'),
     keyActiveSeconds: fc.constantFrom(60, 86_400, 30 * 86_400),
   })
   fc.assert(

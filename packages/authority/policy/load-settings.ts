@@ -9,6 +9,7 @@ const rate = z.strictObject({ perSecond: z.number().positive().max(1_000_000), b
 /** Above this an access token is long-lived, whatever the reason: it needs `allowLongAccessTokens`. */
 export const SHORT_ACCESS_TOKEN_SECONDS = 600
 
+const algorithm = z.enum(['ES256', 'EdDSA', 'RS256', 'PS256'])
 const DAY = 86_400
 const schema = z
   .strictObject({
@@ -37,7 +38,8 @@ const schema = z
     feedOpen: z.boolean(),
     batchWarnGrants: z.int().min(0).max(1_000_000_000),
     batchWarnShare: z.number().min(0).max(1),
-    signingAlgorithm: z.enum(['ES256', 'EdDSA', 'RS256', 'PS256']),
+    signingAlgorithm: algorithm,
+    feedSigningAlgorithm: algorithm,
     keyPublishSeconds: seconds(0, 30 * DAY),
     keyActiveSeconds: seconds(60, 400 * DAY),
     jwksCacheSeconds: seconds(0, DAY),

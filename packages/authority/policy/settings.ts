@@ -44,6 +44,11 @@ export interface PolicySettings {
   readonly batchWarnShare: number
   /** Algorithm of new token signing keys. */
   readonly signingAlgorithm: SigningAlgorithm
+  /**
+   * Algorithm of new feed signing keys. Every validator verifies each batch, which takes a third of the time with RSA; each answer to a probe
+   * then costs a node ten times as much (docs/capacity.md).
+   */
+  readonly feedSigningAlgorithm: SigningAlgorithm
   /** A signing key is published so long before it signs (≥ JWKS cache time) … */
   readonly keyPublishSeconds: number
   /** … and signs for so long. */
@@ -77,6 +82,7 @@ export const defaultSettings: PolicySettings = {
   batchWarnGrants: 1000,
   batchWarnShare: 0.05,
   signingAlgorithm: 'ES256',
+  feedSigningAlgorithm: 'ES256',
   keyPublishSeconds: 3600,
   keyActiveSeconds: 30 * 86_400,
   jwksCacheSeconds: 300,
