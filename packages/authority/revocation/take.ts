@@ -29,10 +29,13 @@ export async function take(tx: Tx, taking: Taking, parts: TakeParts): Promise<Sp
   if (!target.isOwn) return target.kind === 'token' || target.kind === 'key' ? once(tx, taking, span) : span
   switch (target.kind) {
     case 'token': {
-      const isApiKey = await tx.apiKeys.changeStatus(target.id as TokenId, ['active', 'suspended'], 'revoked')
-      const forUse = isApiKey ? judgeSpan(target, { cutoffMs, nowMs: tx.nowMs, longestSeconds, isApiKey }, parts.settings) : span
-      const isFirst = await once(tx, taking, forUse)
-      return isApiKey ? forUse : isFirst
+      const ofApiKey = judgeSpan(target, { cutoffMs, nowMs: tx.nowMs, longestSeconds, isApiKey: true }, parts.settings)
+      const { isApiKey, isFirst } = await tx.apiKeys.endToken(target.id as TokenId, {
+        key: claimOfTarget(target, taking.key),
+        forApiKey: ofApiKey?.dropAfter,
+        otherwise: span?.dropAfter,
+      })
+      return isApiKey ? ofApiKey : isFirst ? span : undefined
     }
     case 'key':
       return takeSigningKey(tx, taking, span, parts)

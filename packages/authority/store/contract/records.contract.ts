@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import type { ClientId, SubjectId, TokenId } from '@signet/kernel/ids.ts'
+import type { TokenClaim } from '../ports/api-keys.ts'
 import type { ResourceRecord } from '../ports/resources.ts'
 import type { Store } from '../store.ts'
 import { aClient, aDevice, aKey, anApiKey, aPasskey, aSession, aSubject, bytes, id, NOW_AT, NOW_MS } from './samples.contract.ts'
@@ -291,6 +292,26 @@ export function recordsContract(given: () => Store): void {
     assert.equal(await store.transact((tx) => tx.apiKeys.changeStatus(key.id, ['revoked'], 'active')), false)
     const ours = await store.apiKeys.ofClient(key.client, { limit: 500 })
     assert.deepEqual(new Set(ours.map((k) => k.id)).size, ours.length)
+  })
+
+  test('a token ends once, and so does an API key, whose claim is kept for longer', async () => {
+    const store = given()
+    const key = anApiKey()
+    await store.transact((tx) => tx.apiKeys.create(key))
+    const nowAt = Math.floor((await store.now()) / 1000)
+    const keys = [bytes(32), bytes(32), bytes(32)] as const
+    const claimOf = (n: 0 | 1 | 2) => ({ key: keys[n], forApiKey: nowAt + 100, otherwise: nowAt - 1 })
+    const end = (token: TokenId, claim: TokenClaim) => store.transact((tx) => tx.apiKeys.endToken(token, claim))
+    const remember = (n: 0 | 1 | 2) => store.transact((tx) => tx.replay.remember(keys[n], nowAt + 100))
+    assert.deepEqual(await end(key.id, claimOf(0)), { isApiKey: true, isFirst: true })
+    assert.equal((await store.apiKeys.find(key.id))?.status, 'revoked')
+    assert.equal(await remember(0), false)
+    assert.deepEqual(await end(key.id, claimOf(0)), { isApiKey: false, isFirst: false })
+    const token = id<TokenId>()
+    assert.deepEqual(await end(token, claimOf(1)), { isApiKey: false, isFirst: true })
+    assert.equal(await remember(1), true, 'its claim has expired')
+    assert.deepEqual(await end(token, { ...claimOf(2), otherwise: undefined }), { isApiKey: false, isFirst: false })
+    assert.equal(await remember(2), true, 'none was made')
   })
 
   test('a signing key is created once per version and moves by compare and set', async () => {

@@ -25,11 +25,20 @@ export interface ApiKeyLookups {
   ofClient(client: ClientId, page: Page): Promise<readonly ApiKeyRecord[]>
 }
 
+/** Made as by `ReplayTransitions.remember`, until one time for a key and another for any other token; not at all where there is none. */
+export interface TokenClaim {
+  readonly key: Uint8Array
+  readonly forApiKey: number | undefined
+  readonly otherwise: number | undefined
+}
+
 export interface ApiKeyTransitions {
   create(key: ApiKeyRecord): Promise<void>
   /** Gives it an end and an heir; false unless active. */
   replace(id: TokenId, heir: TokenId, expiresAt: number): Promise<boolean>
   changeStatus(id: TokenId, from: readonly Status[], to: Status): Promise<boolean>
+  /** Ends the token of this id: revokes the key, if it is one's that was not, and makes the claim. */
+  endToken(id: TokenId, claim: TokenClaim): Promise<{ readonly isApiKey: boolean; readonly isFirst: boolean }>
   /** Coarse: callers write it at most once a minute per key. */
   touch(id: TokenId, lastUsedAt: number): Promise<void>
 }

@@ -1,5 +1,6 @@
 import type { ApiKeyLookups, ApiKeyRecord, ApiKeyTransitions } from '../ports/api-keys.ts'
 import { bytes, id, integer, json, STATUSES, status, table, text } from './columns.ts'
+import { replayTransitions } from './guards.ts'
 import { uuidPageOf } from './page.ts'
 import type { Sql, Work } from './sql.ts'
 import { leavable } from './standing.ts'
@@ -34,6 +35,15 @@ export function apiKeyLookups(sql: Sql): ApiKeyLookups {
   }
 }
 
+const CHANGE = 'update api_keys set status = $2 where id = $1 and ((1 << status) & $3) <> 0'
+
+/** Both in one statement; what it finds costs less than a second one. */
+const END_TOKEN = `with ended as (${CHANGE} returning 1),
+  until as (select case when exists (select 1 from ended) then cast($5 as bigint) else cast($6 as bigint) end as at),
+  claimed as (insert into replay (key, expires_at) select cast($4 as bytea), at from until where at is not null
+    on conflict (key) do update set expires_at = excluded.expires_at where replay.expires_at < $7 returning 1)
+  select (select count(*) from ended) as keys, (select count(*) from claimed) as claims`
+
 export function apiKeyTransitions(work: Work): ApiKeyTransitions {
   const { dialect } = work
   return {
@@ -50,12 +60,19 @@ export function apiKeyTransitions(work: Work): ApiKeyTransitions {
       return written === 1
     },
     async changeStatus(key, from, to) {
-      const written = await work.write('update api_keys set status = $2 where id = $1 and ((1 << status) & $3) <> 0', [
-        dialect.id(key),
-        STATUSES.indexOf(to),
-        leavable({ from, to }),
-      ])
-      return written === 1
+      return (await work.write(CHANGE, [dialect.id(key), STATUSES.indexOf(to), leavable({ from, to })])) === 1
+    },
+    async endToken(key, claim) {
+      const { forApiKey = null, otherwise = null } = claim
+      const values = [dialect.id(key), STATUSES.indexOf('revoked'), leavable({ from: ['active', 'suspended'], to: 'revoked' })]
+      if (dialect.engine === 'postgres') {
+        const nowAt = Math.floor(work.nowMs / 1000)
+        const [row] = await work.writeRows(END_TOKEN, [...values, claim.key, forApiKey, otherwise, nowAt])
+        return { isApiKey: row?.keys === 1, isFirst: row?.claims === 1 }
+      }
+      const isApiKey = (await work.write(CHANGE, values)) === 1
+      const until = isApiKey ? forApiKey : otherwise
+      return { isApiKey, isFirst: until !== null && (await replayTransitions(work).remember(claim.key, until)) }
     },
     async touch(key, lastUsedAt) {
       const text = 'update api_keys set last_used_at = $2 where id = $1 and (last_used_at is null or last_used_at < $2)'
