@@ -17,6 +17,8 @@ export class KeySet implements KeyFinder {
   private keys = new Map<string, VerifyingKey>()
   private sources = new Map<string, readonly [string, VerifyingKey][]>()
   private document: readonly unknown[] = []
+  /** Their ids: another list only when the keys are others. */
+  kids: readonly string[] = []
 
   constructor(algorithms: readonly Algorithm[], shared: KeysVersion) {
     this.algorithms = algorithms
@@ -25,9 +27,6 @@ export class KeySet implements KeyFinder {
 
   get size(): number {
     return this.sources.size
-  }
-  get kids(): readonly string[] {
-    return [...new Set([...this.keys.keys()].map((name) => name.slice(name.indexOf(' ') + 1)))]
   }
   /** The JWKs as they came, to be kept on disk. */
   get jwks(): readonly unknown[] {
@@ -68,6 +67,7 @@ export class KeySet implements KeyFinder {
     const changed = sources.size !== this.sources.size || [...sources.keys()].some((text) => !this.sources.has(text))
     if (changed) {
       this.keys = keys
+      this.kids = [...new Set([...keys.keys()].map((name) => name.slice(name.indexOf(' ') + 1)))]
       this.sources = sources
       this.document = document
       this.shared.version++

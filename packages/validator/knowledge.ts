@@ -3,9 +3,9 @@
  * network and the disk, or from the process it lives in.
  */
 import { toBase64Url } from '@signet/kernel/bytes.ts'
+import { revocationKey, type Salt } from '@signet/kernel/revocation.ts'
 import { createRevocationView, type RevocationView } from '@signet/kernel/revocation-view.ts'
 import type { Timer } from '@signet/kernel/surroundings.ts'
-import { createKeyer, isRevoked } from '@signet/kernel/token-keys.ts'
 import { createRelayDiscovery, type Discovery } from './discovery.ts'
 import { readCacheFile, writeCacheFile } from './disk-cache.ts'
 import { FeedClient, type FeedStats } from './feed-client.ts'
@@ -19,7 +19,7 @@ import type { Jwks } from './jwks.ts'
 import { KeySet, type KeysVersion } from './key-set.ts'
 import type { KnowledgeSource } from './options.ts'
 import { createSignedKeys, pinsDigest, type SignedKeys } from './signed-keys.ts'
-import { sha256, sha256Text } from './surroundings.ts'
+import { sha256 } from './surroundings.ts'
 import type { TrustedIssuer } from './token.ts'
 
 export interface Knowledge {
@@ -61,7 +61,7 @@ class NetworkKnowledge extends Issuers implements Knowledge {
   private readonly feedKeys = new KeySet(SIGNET_ALGORITHMS, { version: 0 })
   private readonly feedJwks: Jwks
   private readonly relayJwks: Jwks | undefined
-  private readonly keyer = createKeyer(sha256, sha256Text)
+  private digested: { readonly salt: Salt; readonly kids: readonly string[]; readonly digests: readonly Uint8Array[] } | undefined
   private readonly fallen = new Set<string>()
   private saveTimer: Timer | undefined
   private saving: Promise<void> = Promise.resolve()
@@ -202,14 +202,25 @@ class NetworkKnowledge extends Issuers implements Knowledge {
 
   /** A signing key of ours was taken back, so another one signs already: its tokens must not have to wait. */
   private hurryWhenKeyFalls(): void {
-    const { view, own, fallen, keyer } = this
-    for (const kid of own.kids) {
-      if (fallen.has(kid)) continue
-      if (isRevoked(view, keyer, { issuer: this.parts.settings.issuer, key: kid }, Number.POSITIVE_INFINITY) !== 'key') continue
+    const { view, own, fallen } = this
+    const { kids } = own
+    if (view.salt === undefined) return
+    const digests = this.digestsOf(kids, view.salt)
+    for (const [n, kid] of kids.entries()) {
+      if (fallen.has(kid) || !view.has(digests[n] as Uint8Array)) continue
       fallen.add(kid)
       this.sets.get(this.parts.settings.issuer)?.jwks.hurry()
     }
-    for (const kid of fallen) if (!own.kids.includes(kid)) fallen.delete(kid)
+    for (const kid of fallen) if (!kids.includes(kid)) fallen.delete(kid)
+  }
+
+  /** What the log knows these keys by. They are asked about with every batch, and change once a month. */
+  private digestsOf(kids: readonly string[], salt: Salt): readonly Uint8Array[] {
+    if (this.digested?.salt !== salt || this.digested.kids !== kids) {
+      const digests = kids.map((kid) => revocationKey(sha256, salt, 'key', this.parts.settings.issuer, kid))
+      this.digested = { salt, kids, digests }
+    }
+    return this.digested.digests
   }
 
   /** Where the feed is: at the issuer, or at a relay. */
