@@ -32,6 +32,8 @@ export interface ClusterOptions extends Surroundings {
   readonly apart?: Namespace
   /** Nodes reach the database and the bus themselves, not by links that could be broken: for measuring. */
   readonly unlinked?: boolean
+  /** Settings of the nodes. */
+  readonly policy?: Readonly<Record<string, unknown>>
   /** Where the store lies; a directory of the run unless given. */
   readonly storeDirectory?: string
 }
@@ -126,7 +128,7 @@ export async function startCluster(options: ClusterOptions): Promise<Cluster> {
     closers.push(() => balancer.close())
     const issuer = `http://localhost:${balancer.port}`
     const config = join(directory, 'signet.json')
-    await writeFile(config, JSON.stringify({ policy: {} }))
+    await writeFile(config, JSON.stringify({ policy: options.policy ?? {} }))
 
     const commonArgs = ['--config', config, '--state', state, '--issuer', issuer, '--log-level', 'warn']
     commonArgs.push('--failover', options.failover ?? 'lossless')
