@@ -1,6 +1,6 @@
 /** The bus between simulated nodes: wake-ups that are late, lost or repeated, as every engine may have them. */
 import type { Bus, Subject } from '@signet/bus/bus.ts'
-import { createLocalWakes, type LocalWakes } from '@signet/bus/local-wakes.ts'
+import { createLocalWakes, type LocalWakes, OTHERS, OWN } from '@signet/bus/local-wakes.ts'
 import type { Dice } from './dice.ts'
 import type { Machine } from './machine.ts'
 import type { Network } from './network.ts'
@@ -23,12 +23,14 @@ export function createSimulatedBus(network: Network, dice: Dice, present: boolea
     of(machine) {
       const local = createLocalWakes(machine.surroundings.timers)
       const bus: Bus = {
-        publish(subject: Subject) {
+        publish(subject: Subject, along) {
+          const bytes = along?.()
           for (const end of ends.values()) {
             const times = dice.happens(self.weather.loss) ? 0 : dice.happens(self.weather.twice) ? 2 : 1
             for (let i = 0; i < times; i++) {
-              const by = end.machine === machine ? 'own' : 'others'
-              network.send(machine, end.machine, () => end.machine.life === end.life && end.local.wake(subject, by))
+              const due =
+                end.machine === machine ? OWN : bytes === undefined ? OTHERS : ({ by: 'telling', along: [bytes] } as const)
+              network.send(machine, end.machine, () => end.machine.life === end.life && end.local.wake(subject, due))
             }
           }
         },

@@ -68,7 +68,7 @@ export const MUTANTS: readonly Mutant[] = [
   },
   {
     name: 'the head is answered from memory',
-    seed: 2,
+    seed: 5,
     tampering: {
       hub: (hub, { registry, keys }) =>
         overlay(hub, {
@@ -137,7 +137,7 @@ export const MUTANTS: readonly Mutant[] = [
   },
   {
     name: 'gaps are passed over',
-    seed: 33,
+    seed: 69,
     tampering: {
       install: () =>
         replaced(

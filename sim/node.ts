@@ -24,6 +24,7 @@ import { openRegistry } from '@signet/authority/revocation/registry.ts'
 import { openRetirement } from '@signet/authority/revocation/retire.ts'
 import { createRevoker } from '@signet/authority/revocation/revoke.ts'
 import type { Target, Why } from '@signet/authority/revocation/target.ts'
+import { createTidings } from '@signet/authority/revocation/tidings.ts'
 import { createTriggers } from '@signet/authority/revocation/triggers.ts'
 import { establish, prepareSession } from '@signet/authority/signin/establish.ts'
 import type { Visitor } from '@signet/authority/signin/visitor.ts'
@@ -88,7 +89,7 @@ export async function startNode(parts: NodeParts) {
   const keys = await openKeyRing({ store, master, clock, chance, settings })
   bus.subscribe('keys', () => void keys.refresh().catch(() => {}))
   const common = { store, settings, issuer: ISSUER, bus, clock, chance, timers, sha256 }
-  const opened = await openRegistry(common)
+  const opened = await openRegistry({ ...common, tidings: createTidings(keys, chance) })
   const registry = tampering.registry?.(opened, parts) ?? opened
   keysFollowLog(opened, keys, ISSUER)
   const revoker = createRevoker({ ...common, store: tampering.revokerStore?.(store, parts) ?? store, keys, registry })

@@ -45,6 +45,7 @@ import { openFleetHearing } from './revocation/fleet.ts'
 import { openRegistry } from './revocation/registry.ts'
 import { openRetirement } from './revocation/retire.ts'
 import { createRevoker, type Revoker } from './revocation/revoke.ts'
+import { createTidings } from './revocation/tidings.ts'
 import { createTriggers } from './revocation/triggers.ts'
 import { sharedBudgets } from './shared-budgets.ts'
 import type { Store } from './store/store.ts'
@@ -171,6 +172,7 @@ export async function assemble(foundation: Foundation) {
     const common = { store, settings, issuer, bus, clock, chance, timers, sha256 }
     const registry = await openRegistry({
       ...common,
+      tidings: createTidings(keys, chance),
       observe: {
         lost: (cause) => log.warn({ err: cause }, 'the revocation log cannot be followed'),
         found: () => log.info('the revocation log is followed again'),

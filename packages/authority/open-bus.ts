@@ -49,8 +49,8 @@ export async function openBus(
   return {
     bus: {
       ...bus,
-      publish(subject) {
-        bus.publish(subject)
+      publish(subject, along) {
+        bus.publish(subject, along)
         if (subject === 'revocations') for (const { committed } of listeners) committed()
       },
     },

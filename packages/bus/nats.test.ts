@@ -5,7 +5,7 @@ import { realSurroundings } from '@signet/authority/surroundings.ts'
 import { natsNames } from '@signet/kernel/nats.ts'
 import { startNats, type TestNats } from '@signet/testkit/nats.ts'
 import { busContract, until } from './bus.contract.ts'
-import type { Bus } from './bus.ts'
+import { type Bus, MAX_ALONG, MAX_ALONG_BYTES, type WokenBy } from './bus.ts'
 import { createNatsBus } from './nats.ts'
 import { type NatsLink, type NatsOptions, openNatsLink } from './nats-link.ts'
 
@@ -95,6 +95,33 @@ function suite(nats: TestNats): void {
       nats.thaw()
       await linked(pair.one, pair.other)
       await hear()
+    })
+
+    it('brings along what each publication gave, and says so when one gave nothing', async () => {
+      const heard: { by: WokenBy; along: string[] }[] = []
+      const subscription = pair.other.subscribe('policy', (by, along) =>
+        heard.push({ by, along: along.map((bytes) => Buffer.from(bytes).toString()) }),
+      )
+      const say = (text: string) => pair.one.publish('policy', () => Buffer.from(text))
+      const brought = () => heard.flatMap(({ along }) => along)
+      say('a')
+      say('b')
+      await until(() => brought().length === 2)
+      assert.deepEqual([brought(), new Set(heard.map(({ by }) => by))], [['a', 'b'], new Set(['telling'])])
+      for (const publish of [
+        () => pair.one.publish('policy'),
+        () => say('x'.repeat(MAX_ALONG_BYTES + 1)),
+        () => pair.one.publish('policy', () => undefined),
+        () => Array.from({ length: MAX_ALONG + 1 }, () => say('many')),
+      ]) {
+        await new Promise((resolve) => setTimeout(resolve, 20))
+        heard.length = 0
+        say('c')
+        publish()
+        await until(() => heard.some(({ by }) => by === 'others'))
+        assert.ok(heard.every(({ by, along }) => (by === 'others' ? along.length === 0 : along.every((text) => text === 'c'))))
+      }
+      subscription.stop()
     })
 
     it('makes one message of a burst', async () => {

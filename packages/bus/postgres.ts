@@ -1,5 +1,5 @@
 /**
- * The bus of a cluster on PostgreSQL: LISTEN and NOTIFY with an empty payload, on one connection of its own. The connection must be
+ * The bus of a cluster on PostgreSQL: LISTEN and NOTIFY with an empty payload (it brings nothing along), on one connection of its own. The connection must be
  * direct: a pooler in transaction mode drops LISTEN. NOTIFY takes a lock that all databases of the server share, which
  * is why a burst becomes one NOTIFY per group and never one per event.
  */
@@ -8,7 +8,7 @@ import { postgresHosts } from '@signet/kernel/postgres-hosts.ts'
 import type { Chance, Surroundings, Timer } from '@signet/kernel/surroundings.ts'
 import { Client } from 'pg'
 import { type Bus, type BusObserver, SUBJECTS, type Subject } from './bus.ts'
-import { createLocalWakes } from './local-wakes.ts'
+import { createLocalWakes, OTHERS, OWN } from './local-wakes.ts'
 
 /** First and longest wait before the link is tried again. */
 const RETRY_MS = { first: 100, most: 5000 }
@@ -43,7 +43,7 @@ export function createPostgresBus(parts: { url: string; surroundings: Surroundin
   return {
     publish(subject) {
       if (closed) return
-      local.wake(subject, 'own') // Our own subscribers need no round trip.
+      local.wake(subject, OWN) // Our own subscribers need no round trip.
       pending.add(subject)
       if (!sending) send()
     },
@@ -74,7 +74,7 @@ export function createPostgresBus(parts: { url: string; surroundings: Surroundin
     candidate.on('end', () => lost(candidate))
     candidate.on('notification', (message) => {
       // Our own come back too; those subscribers were woken when we published.
-      if (message.processId !== own) local.wake(message.channel.slice(CHANNEL_PREFIX.length) as Subject, 'others')
+      if (message.processId !== own) local.wake(message.channel.slice(CHANNEL_PREFIX.length) as Subject, OTHERS)
     })
     try {
       await candidate.connect()

@@ -69,7 +69,6 @@ export async function importPage(peer: string, from: LogPlace, page: LogPage, pa
     return takings
   })
   if (taken === undefined) return { kind: 'overtaken' }
-  if (taken.some(({ appended }) => appended)) bus.publish('revocations')
   if (taken.some(({ target }) => target.kind === 'key')) {
     bus.publish('keys')
     await parts.keys.refresh().catch(() => {}) // It is done; the ring looks again by itself.
@@ -126,7 +125,7 @@ async function cover(tx: Tx, peer: string, target: KnownTarget, entry: WireEntry
 
 /** The commit itself may have taken so long that it is late only now. */
 async function coverLate(peer: string, takings: readonly Taking[], parts: ImportParts): Promise<number> {
-  const { store, settings, bus } = parts
+  const { store, settings } = parts
   let left = takings.filter(({ target, entry, appended }) => appended && mayBeLate(target, entry))
   let covered = 0
   for (let round = 0; left.length > 0; round++) {
@@ -140,7 +139,6 @@ async function coverLate(peer: string, takings: readonly Taking[], parts: Import
       return covers
     })
     covered += left.length
-    bus.publish('revocations')
   }
   return covered
 }

@@ -7,7 +7,6 @@
  * that no token bears. Whether it comes back from the dead or lived on beyond a cut network, with the mark it ends all families made
  * there until then and replaces those keys. It has returned when it answers and says that it has the mark.
  */
-import type { Bus } from '@signet/bus/bus.ts'
 import type { Chance, Sha256 } from '@signet/kernel/surroundings.ts'
 import { type AuditActor, audited } from '../audit/events.ts'
 import type { PolicySettings } from '../policy/settings.ts'
@@ -24,7 +23,6 @@ export interface TakeoverParts {
   readonly settings: PolicySettings
   readonly sha256: Sha256
   readonly chance: Chance
-  readonly bus: Pick<Bus, 'publish'>
 }
 
 export interface Takeover {
@@ -50,7 +48,7 @@ export const markOf = (region: string): string => `region:${region}`
 /** Done twice it does no more than once. */
 export async function takeOverRegion(peer: string, why: OperatorWhy, parts: TakeoverParts): Promise<Takeover> {
   const { settings, issuer, sha256, chance } = parts
-  const done = await parts.store.transact(async (tx) => {
+  return parts.store.transact(async (tx) => {
     const record = (await tx.peers.all()).find(({ name }) => name === peer)
     const ageMs = record === undefined || record.freshAtMs === 0 ? undefined : Math.max(0, tx.nowMs - record.freshAtMs)
     const { salt } = await tx.revocations.head()
@@ -71,8 +69,6 @@ export async function takeOverRegion(peer: string, why: OperatorWhy, parts: Take
     tx.audit(audited({ now: () => tx.nowMs }, chance, 'region.taken_over', why.actor, {}, detail))
     return { keys: cut, ageMs }
   })
-  parts.bus.publish('revocations')
-  return done
 }
 
 /** It answers. True unless it was taken over and has not heard of it yet. */

@@ -15,6 +15,10 @@ import { createWitness, type Witness } from './witness.ts'
 
 /** Entries read at once. */
 const PAGE = 1000
+/** Entries that wait for what comes before them; when there are more, they are read. */
+const MAX_AHEAD = 1000
+/** What is missing between what was told is waited for so long before it is looked for. */
+const GAP_MS = 10
 /** A look that takes longer is given up; its answer no longer counts. */
 const PATIENCE_MS = 5000
 
@@ -41,8 +45,10 @@ export class LogReader {
   #lost = false
   /** What the look under way was begun by. */
   #by: LearnedBy = 'poll'
-  /** A commit of our own was not taken in as it was told, so the next wake-up has something to find. */
-  #leftOut = false
+  /** Told of before what comes before it; of this epoch, and by number. */
+  #ahead: { readonly epoch: string; readonly bySeq: Map<number, LogEntry> } = { epoch: '', bySeq: new Map() }
+  /** When what is missing before it is looked for. */
+  #gap: Timer | undefined
   #closed = false
   #timer: Timer | undefined
   readonly #subscriptions: readonly { stop(): void }[]
@@ -55,7 +61,7 @@ export class LogReader {
     this.#pollMs = Math.min(1000, Math.max(50, parts.settings.mintStalenessMilliseconds / 4))
     this.witness = createWitness(slackMsOf(parts.settings))
     this.#subscriptions = [
-      parts.bus.subscribe('revocations', (by) => this.#wake(by)),
+      parts.bus.subscribe('revocations', (by, along) => this.#wake(by, along)),
       parts.store.revocations.followCommits((entries) => this.#takeOwn(entries)),
     ]
   }
@@ -93,15 +99,21 @@ export class LogReader {
     this.#look++
     for (const subscription of this.#subscriptions) subscription.stop()
     this.#timer?.cancel()
+    this.#gap?.cancel()
     this.#followers.clear()
   }
 
   // ── When to look ──
 
-  #wake(by: WokenBy): void {
-    if (this.#closed) return
+  #wake(by: WokenBy, along: readonly Uint8Array[]): void {
     // What this node commits it is told. A file on this machine is its alone: nobody else can have put anything there.
-    if ((by === 'own' || this.#parts.store.engine === 'sqlite') && !this.#leftOut) return
+    if (this.#closed || by === 'own' || this.#parts.store.engine === 'sqlite') return
+    const isTold = by === 'telling' && along.every((bytes) => this.#hear(this.#parts.tidings?.open(bytes) ?? []))
+    if (isTold) this.#takeAhead('wake_up')
+    else this.#lookSoon()
+  }
+
+  #lookSoon(): void {
     if (this.#looking === undefined) void this.#startLook(true)
     else this.#wanted = true
   }
@@ -148,7 +160,6 @@ export class LogReader {
     const { store, clock } = this.#parts
     const asked = { wall: clock.now(), monotonic: clock.monotonic() }
     const before = this.#view.position
-    this.#leftOut = false
     const [{ head, entries }] = await Promise.all([
       store.revocations.since(before?.seq ?? 0, PAGE),
       this.#storeClock.measure(asked),
@@ -168,6 +179,7 @@ export class LogReader {
     if (this.#standingIsOld) await this.#readStanding(look)
     this.reachMs = this.#appliedMs
     if (this.#position(head.epoch) >= head.seq) this.fresh = asked
+    this.#takeAhead('wake_up')
   }
 
   /** The last number applied in this epoch; -1 while we are in another. */
@@ -187,14 +199,55 @@ export class LogReader {
     this.#standingIsOld ||= entries.some((entry) => this.#isWide(entry))
   }
 
-  /**
-   * A commit of this node, by its own word: what follows on what is known need not be read again. Otherwise others have committed in
-   * between, or another epoch has begun, and a look finds it all in order.
-   */
+  // ── Being told ──
+
+  /** A commit of this node, by its own word, which the others are told too. Nothing, when it began another epoch. */
   #takeOwn(entries: readonly LogEntry[]): void {
-    const mayBeTaken = this.#follows(entries) && !entries.some((entry) => this.#isWide(entry))
-    if (!mayBeTaken || this.#takeIn(entries, 'commit') !== 'applied') this.#leftOut = true
-    else if (!this.#standingIsOld) this.reachMs = this.#appliedMs
+    const { bus, timers, tidings } = this.#parts
+    if (this.#hear(entries)) {
+      this.#takeAhead('commit')
+      bus.publish('revocations', tidings && (() => tidings.seal(entries)))
+    } else {
+      // In a turn of its own: whoever waits for his commit is answered first.
+      timers.soon(() => !this.#closed && this.#lookSoon())
+      bus.publish('revocations')
+    }
+  }
+
+  /** Keeps what was committed until it is its turn. False when a look is needed: another epoch, the whole issuer, too much. */
+  #hear(entries: readonly LogEntry[]): boolean {
+    const { position } = this.#view
+    if (position === undefined || entries.length === 0) return false
+    if (entries.some((entry) => entry.epoch !== position.epoch || this.#isWide(entry))) return false
+    if (this.#ahead.epoch !== position.epoch) this.#ahead = { epoch: position.epoch, bySeq: new Map() }
+    const { bySeq } = this.#ahead
+    if (bySeq.size + entries.length > MAX_AHEAD) return false
+    for (const entry of entries) if (entry.seq > position.seq) bySeq.set(entry.seq, entry)
+    return true
+  }
+
+  /**
+   * Takes in what follows on what is known; it need not be read again. What is missing before the rest is on its way, as a rule: others have
+   * committed in between.
+   */
+  #takeAhead(by: LearnedBy): void {
+    const { position } = this.#view
+    if (position === undefined || this.#ahead.bySeq.size === 0) return
+    const { bySeq } = this.#ahead
+    if (this.#ahead.epoch !== position.epoch) bySeq.clear()
+    for (const seq of bySeq.keys()) if (seq <= position.seq) bySeq.delete(seq)
+    const next: LogEntry[] = []
+    for (let entry = bySeq.get(position.seq + 1); entry !== undefined; entry = bySeq.get(entry.seq + 1)) next.push(entry)
+    if (next.length > 0) {
+      for (const { seq } of next) bySeq.delete(seq)
+      if (this.#takeIn(next, by) !== 'applied') this.#lookSoon()
+      else if (!this.#standingIsOld) this.reachMs = this.#appliedMs
+    }
+    if (bySeq.size > 0)
+      this.#gap ??= this.#parts.timers.after(GAP_MS, () => {
+        this.#gap = undefined
+        if (!this.#closed && this.#ahead.bySeq.size > 0) this.#lookSoon()
+      })
   }
 
   #follows(entries: readonly LogEntry[]): boolean {
@@ -202,6 +255,8 @@ export class LogReader {
     if (position === undefined || entries.length === 0) return false
     return entries.every((entry, n) => entry.seq === position.seq + 1 + n && entry.epoch === position.epoch)
   }
+
+  // ── Taking in ──
 
   /** On the issuer itself, or on a key, which may say that another region took over from us: then its standing is to be read. */
   #isWide({ kind, issuer }: LogEntry): boolean {

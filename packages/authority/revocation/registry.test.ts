@@ -1,12 +1,13 @@
 import assert from 'node:assert/strict'
 import { it } from 'node:test'
-import type { Bus } from '@signet/bus/bus.ts'
+import type { Bus, Wake, WokenBy } from '@signet/bus/bus.ts'
 import { Fault } from '@signet/kernel/errors.ts'
 import type { Position } from '@signet/kernel/revocation-view.ts'
 import type { manualClock } from '@signet/testkit/surroundings.ts'
-import type { LogHead } from '../store/ports/revocations.ts'
+import type { LogEntry, LogHead } from '../store/ports/revocations.ts'
 import type { Store } from '../store/store.ts'
 import { openRegistry, type Registry, type RegistryParts } from './registry.ts'
+import { createTidings } from './tidings.ts'
 import { openWorld, WHY, type World } from './world.testkit.ts'
 
 const SILENT: Bus = { publish() {}, subscribe: () => ({ stop() {} }), linked: () => false, close: async () => {} }
@@ -83,7 +84,7 @@ it('follows the log when the bus wakes it', async () => {
 })
 
 /** A registry on the world's store that counts what it reads there, and hears of commits while `state.hears`. */
-async function openListening(over: Partial<RegistryParts> = {}) {
+async function openListening({ engine: named, ...over }: Partial<RegistryParts> & { engine?: Store['engine'] } = {}) {
   const world = await openWorld()
   const state = { hears: true, reads: 0, held: undefined as Promise<void> | undefined }
   const { engine, meta, revocations } = world.store
@@ -94,7 +95,7 @@ async function openListening(over: Partial<RegistryParts> = {}) {
     return found
   }
   const store: RegistryParts['store'] = {
-    engine,
+    engine: named ?? engine,
     now: () => world.store.now(),
     meta,
     revocations: {
@@ -158,6 +159,74 @@ it('leaves it to the log when others have committed in between', async () => {
   await revokeOne(world)
   await turns()
   assert.deepEqual([registry.position?.seq, heard], [3, ['1,2', '3']])
+  await close()
+})
+
+/** A registry on a shared store that others wake: `bring` wakes it with these entries of the log along, each in a message of its own. */
+async function openTold() {
+  let wake: Wake = () => {}
+  const bus: Bus = {
+    ...SILENT,
+    subscribe(_, woken) {
+      wake = woken
+      return { stop() {} }
+    },
+  }
+  const keyed = await openWorld()
+  const tidings = createTidings(keyed.keys, keyed.chance)
+  const opened = await openListening({ engine: 'postgres', bus, tidings })
+  const { world, state } = opened
+  state.hears = false
+  for (let n = 0; n < 4; n++) await revokeOne(world)
+  const log = await world.store.revocations.after(0, 100)
+  const seal = (...seqs: number[]) => tidings.seal(seqs.map((seq) => log[seq - 1] as LogEntry)) as Uint8Array
+  const close = async () => {
+    await opened.close()
+    await keyed.close()
+  }
+  return { ...opened, seal, wake: (by: WokenBy, along: readonly Uint8Array[] = []) => wake(by, along), close }
+}
+
+it('takes what others tell with their wake-up, in whatever order, and reads nothing', async () => {
+  const { registry, state, heard, seal, wake, close } = await openTold()
+  wake('telling', [seal(1)])
+  assert.equal(registry.position?.seq, 1, 'at once')
+  wake('telling', [seal(3, 4)])
+  assert.equal(registry.position?.seq, 1)
+  wake('telling', [seal(1), seal(2)])
+  wake('telling', [seal(3)])
+  await turns()
+  assert.deepEqual([registry.position?.seq, heard, state.reads], [4, ['1', '2,3,4'], 0])
+  await close()
+})
+
+it('looks for what is missing before what it was told, but not at once', async () => {
+  const { world, registry, state, heard, seal, wake, close } = await openTold()
+  wake('telling', [seal(3)])
+  await turns()
+  assert.deepEqual([registry.position?.seq, state.reads], [0, 0])
+  world.advance(10)
+  await turns()
+  assert.deepEqual([registry.position?.seq, heard.join(), state.reads], [4, '1,2,3,4', 1])
+  world.advance(10)
+  await turns()
+  assert.equal(state.reads, 1)
+  await close()
+})
+
+it('looks when somebody brought nothing, or what none of our nodes has sealed, and is not woken by itself', async () => {
+  const { registry, state, seal, wake, close } = await openTold()
+  wake('own')
+  await turns()
+  assert.equal(state.reads, 0)
+  const forged = seal(1)
+  forged[40] = (forged[40] as number) ^ 1
+  wake('telling', [forged])
+  await turns()
+  assert.deepEqual([registry.position?.seq, state.reads], [4, 1])
+  wake('others')
+  await turns()
+  assert.equal(state.reads, 2)
   await close()
 })
 

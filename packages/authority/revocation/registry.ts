@@ -13,6 +13,7 @@ import { LogReader } from './log-reader.ts'
 import type { RevocationSettings } from './rules.ts'
 import type { IssuerStanding } from './standing.ts'
 import { createStoreClock, type StoreClock } from './store-clock.ts'
+import type { Tidings } from './tidings.ts'
 
 export interface Registry {
   readonly view: RevocationView
@@ -58,6 +59,8 @@ export interface RegistryParts {
   readonly settings: RevocationSettings
   readonly issuer: string
   readonly bus: Bus
+  /** How other nodes are told what this one commits; without it they read it. */
+  readonly tidings?: Tidings
   readonly clock: Clock
   readonly timers: Timers
   readonly sha256: Sha256

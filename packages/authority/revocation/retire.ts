@@ -4,12 +4,10 @@
  * the refresh's own transaction and made when it is due, by whichever node gets there first: a node that dies loses none.
  */
 
-import type { Bus } from '@signet/bus/bus.ts'
 import { toBase64Url } from '@signet/kernel/bytes.ts'
 import type { FamilyId } from '@signet/kernel/ids.ts'
 import type { Chance, Clock, Sha256, Timer, Timers } from '@signet/kernel/surroundings.ts'
 import type { Store, Tx } from '../store/store.ts'
-import { createCommitWatch } from './commit-watch.ts'
 import { auditAct, keyOf, logEntry } from './record.ts'
 import { longestTokenSeconds, type RevocationSettings } from './rules.ts'
 import { judgeSpan, type KnownTarget } from './target.ts'
@@ -33,7 +31,6 @@ export interface RetirementParts {
   readonly chance: Chance
   readonly timers: Timers
   readonly sha256: Sha256
-  readonly bus: Bus
 }
 
 /** Drains are in seconds; a look so often keeps to them well. Without a drain only what an earlier policy left is looked for. */
@@ -46,9 +43,8 @@ const MAX_BATCHES = 25
 const WHY = { reason: 'superseded_by_refresh', actor: 'system' } as const
 
 export function openRetirement(parts: RetirementParts): Retirement {
-  const { store, settings, issuer, timers, sha256, bus } = parts
+  const { store, settings, issuer, timers, sha256 } = parts
   const drainSeconds = settings.retirePriorAccessTokenAfterSeconds
-  const watch = createCommitWatch<object>(timers, () => bus.publish('revocations'))
   let timer: Timer | undefined
   let closed = false
   look()
@@ -57,15 +53,12 @@ export function openRetirement(parts: RetirementParts): Retirement {
     async retirePrior(tx, { family, issuedAtMs }) {
       if (drainSeconds === undefined) return
       const cutoffMs = issuedAtMs - 1
-      if (drainSeconds === 0) {
-        const place = await cutOff(tx, family, cutoffMs)
-        if (place !== undefined) watch.add(place, place)
-      } else await tx.revocations.defer({ dueMs: tx.nowMs + drainSeconds * 1000, family, cutoffMs })
+      if (drainSeconds === 0) await cutOff(tx, family, cutoffMs)
+      else await tx.revocations.defer({ dueMs: tx.nowMs + drainSeconds * 1000, family, cutoffMs })
     },
     retireDue,
     close() {
       closed = true
-      watch.close()
       timer?.cancel()
     },
   }
@@ -81,7 +74,6 @@ export function openRetirement(parts: RetirementParts): Retirement {
         return cutoffs.length
       })
       retired += taken
-      if (taken > 0) bus.publish('revocations')
       if (taken < BATCH) break
     }
     return retired

@@ -91,7 +91,7 @@ const MAX_RAISES = 3
 export async function settleReceipt(pending: PendingReceipt, parts: SettleParts): Promise<RevocationReceipt | 'look_again'> {
   switch (pending.outcome.kind) {
     case 'made':
-      await announce(pending.target, parts)
+      if (pending.target.kind === 'key' && pending.target.isOwn) await announceKeys(parts)
       return confirm(pending, pending.outcome, parts)
     case 'repeated':
       return recall(pending, pending.outcome, parts)
@@ -100,9 +100,7 @@ export async function settleReceipt(pending: PendingReceipt, parts: SettleParts)
   }
 }
 
-async function announce(target: KnownTarget, { bus, keys }: SettleParts): Promise<void> {
-  bus.publish('revocations')
-  if (target.kind !== 'key' || !target.isOwn) return
+async function announceKeys({ bus, keys }: SettleParts): Promise<void> {
   bus.publish('keys')
   await keys.refresh().catch(() => {}) // It is done; the ring looks again by itself.
 }
@@ -147,7 +145,7 @@ const isInTime = (nowMs: number, cutoffMs: number, { settings }: SettleParts): b
 /** The same revocation once more, with a later cutoff. */
 async function raise(pending: PendingReceipt, before: Span, parts: SettleParts): Promise<Made> {
   const { target, act, why } = pending
-  const made = await parts.store.transact(async (tx): Promise<Made> => {
+  return parts.store.transact(async (tx): Promise<Made> => {
     const { salt, cutoffMs: largestMs } = await tx.revocations.head()
     const key = keyOf(parts.sha256, salt, target)
     const cutoffMs = Math.max(before.cutoffMs + 1, parts.nextCutoffMs(tx.nowMs, largestMs))
@@ -161,8 +159,6 @@ async function raise(pending: PendingReceipt, before: Span, parts: SettleParts):
     auditAct(tx, act === 'suspend' ? 'suspension.made' : 'revocation.made', target, why, parts, detail)
     return { kind: 'made', span, atMs: tx.nowMs, place }
   })
-  parts.bus.publish('revocations')
-  return made
 }
 
 /** The receipt of what was made under the same idempotency key before. */

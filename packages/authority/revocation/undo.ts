@@ -58,7 +58,7 @@ export async function undoRevocations(request: UndoRequest, why: Why, parts: Rev
   const gone: LogEntry[] = []
   const left: LogEntry[] = []
 
-  const undone = await carryLogOver(parts, {
+  return carryLogOver(parts, {
     keeps(entry) {
       if (!targets.has(targetOf(entry))) return true
       const stays = !isUndone(entry)
@@ -75,8 +75,6 @@ export async function undoRevocations(request: UndoRequest, why: Why, parts: Rev
       return { adds: [], answer }
     },
   })
-  parts.bus.publish('revocations')
-  return undone
 }
 
 /** The entries named. Before the transaction, since it asks what no transition says; what it finds does not change any more. */
