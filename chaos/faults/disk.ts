@@ -76,8 +76,11 @@ async function standAlone({ database }: Cluster): Promise<void> {
 }
 
 const TRIES = 10
-/** What a server takes at most to go through its log by itself. */
-const RECOVERY_MS = 30_000
+/**
+ * What a server takes at most to go through its log by itself. One that met the failing disk again as it began to waits for ever, and an outage
+ * beyond the grace of a refresh ends the grants of those who had no answer.
+ */
+const RECOVERY_MS = 5_000
 
 /** PostgreSQL ends itself when it can't write or sync its log; whoever runs it starts it again, unless it does so itself. */
 async function revive(database: Cluster['database']): Promise<void> {
