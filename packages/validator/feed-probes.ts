@@ -42,8 +42,9 @@ const PROBE_TIMEOUT_MOST_MS = 10_000
 const REPORT_WITHIN_MS = 250
 /** … but not sooner than this after the last probe, … */
 const REPORT_GAP_MS = 200
-/** … and for each probe that comes by itself, one. So many are saved up; with more revocations than that, reports come with the others. */
+/** … and for every fourth probe that comes by itself, one. So many are saved up; with more revocations than that, reports come with the others. */
 const MAX_SAVED_REPORTS = 5
+const REPORTS_PER_PROBE = 1 / 4
 
 export class FeedProbes {
   private readonly parts: ProbeParts
@@ -88,7 +89,7 @@ export class FeedProbes {
       const jitter = 0.8 + ((chance.bytes(1)[0] as number) / 255) * 0.2
       const spent = clock.monotonic() - began
       await this.pause.wait(Math.max(PROBE_LEAST_MS, this.everyMs * jitter - spent))
-      if (this.stopReporting === undefined) this.savedReports = Math.min(MAX_SAVED_REPORTS, this.savedReports + 1)
+      if (this.stopReporting === undefined) this.savedReports = Math.min(MAX_SAVED_REPORTS, this.savedReports + REPORTS_PER_PROBE)
     }
     this.stopReporting?.()
   }
@@ -100,7 +101,7 @@ export class FeedProbes {
 
   /** Lets the authority know soon how far we are: somebody may wait for it. */
   reportSoon(): void {
-    if (this.stopReporting !== undefined || this.savedReports === 0 || this.parts.signal.aborted) return
+    if (this.stopReporting !== undefined || this.savedReports < 1 || this.parts.signal.aborted) return
     const { clock, chance, timers } = this.parts.surroundings
     const byChance = ((chance.bytes(1)[0] as number) / 255) * REPORT_WITHIN_MS
     const timer = timers.after(Math.max(byChance, this.probedAt + REPORT_GAP_MS - clock.monotonic()), () => {
