@@ -24,6 +24,8 @@ export interface RequestLike {
   readonly method?: string | undefined
   readonly url?: string | undefined
   readonly headers: HeadersLike
+  /** Names and values in turn, as Node keeps them: its `headers` hold only the first of two `Authorization`. */
+  readonly rawHeaders?: readonly string[] | undefined
 }
 
 /** The credentials of a request: a token, none, or an `Authorization` header that is none of ours. */
@@ -39,6 +41,20 @@ export function headerOf(headers: HeadersLike, name: string): string | readonly 
   return (headers as Readonly<Record<string, string | readonly string[] | undefined>>)[name]
 }
 
+/** Whether there is more than one `Authorization` header: a request gives its token in one way (RFC 6750 §2). */
+export function authorizesTwice(rawHeaders: readonly string[] | undefined): boolean {
+  if (rawHeaders === undefined) return false
+  let isSeen = false
+  for (let at = 0; at < rawHeaders.length; at += 2) {
+    const name = rawHeaders[at] as string
+    // Length and first letter spare nearly every other name the lower case.
+    if (name.length !== 13 || (name.charCodeAt(0) | 32) !== 97 || name.toLowerCase() !== 'authorization') continue
+    if (isSeen) return true
+    isSeen = true
+  }
+  return false
+}
+
 /**
  * Reads `Authorization: Bearer …` (RFC 6750 §2.1) or `DPoP …` (RFC 9449 §7.1). Tokens in the query or the body are not
  * looked at: they end up in logs. Another scheme counts as no token at all.
@@ -49,7 +65,8 @@ export function readAuthorization(value: string | readonly string[] | undefined)
   const space = value.indexOf(' ')
   const name = (space < 0 ? value : value.slice(0, space)).toLowerCase()
   const scheme = name === 'bearer' ? 'Bearer' : name === 'dpop' ? 'DPoP' : undefined
-  if (scheme === undefined) return { kind: 'missing' }
+  // Fetch joins two headers to one: a scheme of ours after another is a second way of giving a token.
+  if (scheme === undefined) return { kind: /,\s*(?:bearer|dpop) /i.test(value) ? 'malformed' : 'missing' }
   if (space < 0) return { kind: 'malformed' }
   const token = value.slice(space + 1)
   // RFC 9110 §11.4 allows several spaces; a list of credentials in one header is not for us.

@@ -17,7 +17,7 @@ import { type ProtectedResourceMetadata, protectedResourceMetadata } from './met
 import { readOptions, type Settings, type ValidatorOptions } from './options.ts'
 import { compilePermissions, type Permissions } from './permissions.ts'
 import { type ReplayAnswer, ReplayCache } from './replay-cache.ts'
-import { headerOf, type RequestLike, readAuthorization, type TokenContext } from './request.ts'
+import { authorizesTwice, headerOf, type RequestLike, readAuthorization, type TokenContext } from './request.ts'
 import { SeenTokens } from './seen-tokens.ts'
 import { holdingProcess, realSurroundings, sha256, sha256Text } from './surroundings.ts'
 import { MAX_TOKEN_CHARS } from './token.ts'
@@ -235,10 +235,11 @@ class TokenValidator implements Validator {
   ): { token: string; context: TokenContext } | Deny {
     if (typeof presented === 'string' && presented !== '') return { token: presented, context }
     if (typeof presented !== 'object') return this.judge.deny('missing', context)
-    const { headers, method, url } = presented
+    const { headers, rawHeaders, method, url } = presented
     const credentials = readAuthorization(headerOf(headers, 'authorization'))
-    if (credentials.kind === 'missing') return this.judge.deny('missing', context)
-    if (credentials.kind === 'malformed') {
+    const isTwice = authorizesTwice(rawHeaders)
+    if (credentials.kind === 'missing' && !isTwice) return this.judge.deny('missing', context)
+    if (credentials.kind !== 'token' || isTwice) {
       const stalenessMs = this.knowledge.stalenessMs()
       return refuseHeader(this.challenge, { scheme: schemeOf(context), stalenessMs, freshness: this.freshness() })
     }

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { createServer as createHttpServer, type RequestListener, type Server } from 'node:http'
+import { createServer as createHttpServer, type IncomingMessage, type RequestListener, request, type Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { after, before, describe, test } from 'node:test'
 import { serve } from '@hono/node-server'
@@ -133,6 +133,25 @@ for (const [name, start] of Object.entries(services)) {
         assert.equal(response.status, 400)
         assert.match(response.headers.get('www-authenticate') ?? '', /^Bearer error="invalid_request"/)
         assert.equal(((await response.json()) as { error: string }).error, 'invalid_request')
+      }
+    })
+
+    test('takes one Authorization header and no second', async () => {
+      const good = `Bearer ${issuer.mint({ scope: 'read' })}`
+      for (const authorization of [
+        [good, good],
+        [good, 'Bearer b'],
+        ['Bearer b', good],
+        [good, 'Basic abc'],
+        ['Basic abc', good],
+      ]) {
+        const response = await new Promise<IncomingMessage>((resolve, reject) => {
+          const sent = request(`${service.url}/v1/read`, { headers: { Authorization: authorization }, agent: false }, resolve)
+          sent.on('error', reject).end()
+        })
+        response.resume()
+        assert.equal(response.statusCode, 400, authorization.join(' and '))
+        assert.match(response.headers['www-authenticate'] ?? '', /^Bearer error="invalid_request"/)
       }
     })
 

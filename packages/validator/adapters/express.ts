@@ -31,9 +31,9 @@ export function protect(validator: Validator, options: ProtectOptions = {}): Req
   return (request, response, next) => {
     const isDpop = isDpopRequest(request.headers.authorization)
     // A router cuts its own path off `url`; the proof is made for the whole.
-    const { method, originalUrl: url, headers } = request
+    const { method, originalUrl: url, headers, rawHeaders } = request
     const context = { ...options, certificateThumbprint: certificateThumbprint(request.socket) }
-    validator.validate({ method, url, headers }, context).then((verdict) => {
+    validator.validate({ method, url, headers, rawHeaders }, context).then((verdict) => {
       if (!verdict.allowed) {
         const answer = answerOf(verdict, validator, isDpop)
         response.status(answer.status).set(answer.headers).send(answer.body)
