@@ -5,7 +5,7 @@ import { edits, nearest } from '../suggest.ts'
 import type { Paint } from './paint.ts'
 import { jsonText, printable } from './printable.ts'
 import { details, table } from './table.ts'
-import { bytes, localTime, parseDuration, relative, short, span } from './time.ts'
+import { bytes, localTime, parseDuration, relative, short, span, timeOf } from './time.ts'
 import { tree } from './tree.ts'
 
 const plain: Paint = { bold: String, dim: String, good: String, warn: String, bad: String, accent: String }
@@ -128,4 +128,29 @@ describe('a suggestion', () => {
       ),
     )
   })
+})
+
+test('a time is a span or a date in the form that is documented, and nothing that only looks like one', () => {
+  const now = Date.UTC(2026, 10, 21, 12)
+  const at = (text: string) => timeOf('--since', text, now)
+  assert.equal(at('2h'), now - 7_200_000)
+  assert.equal(at('2026-11-21T08:00Z'), Date.UTC(2026, 10, 21, 8))
+  assert.equal(at('2026-11-21T08:00:01.5+02:00'), Date.UTC(2026, 10, 21, 6, 0, 1, 500))
+  assert.equal(at('2028-02-29'), Date.UTC(2028, 1, 29))
+  assert.equal(at('2026-11-21T08:00'), new Date(2026, 10, 21, 8).getTime())
+  assert.equal(at(localTime(now)), now) // As our own answers print it.
+  const wrong = [
+    '1mar',
+    '1 mar 2026',
+    '11/21/2026',
+    '2026-11',
+    '2026-02-30',
+    '2026-13-01',
+    '2026-11-21T25:00',
+    '2026-11-21T8',
+    '+2026-11-21',
+    '',
+  ]
+  for (const text of wrong)
+    assert.throws(() => at(text), { exit: 2, message: `--since cannot be "${text}"`, advice: /2026-11-21T08:00/ }, text)
 })

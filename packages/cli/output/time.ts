@@ -57,9 +57,19 @@ export function parseDuration(text: string): number {
   return Number(found[1]) * (SECONDS[found[2] ?? 's'] as number)
 }
 
+const DATE = /^(\d{4}-\d\d-\d\d)(?:[T ](\d\d:\d\d(?::\d\d(?:\.\d{1,3})?)?(?:Z|[+-]\d\d:\d\d)?))?$/
+
+/** Not `Date.parse` alone: it reads "1mar" as a day of 2001, and the 30th of February as one of March. */
+function parseDate(text: string): number {
+  const [, day, time] = DATE.exec(text) ?? []
+  const midnightMs = day === undefined ? Number.NaN : Date.parse(day)
+  if (!Number.isFinite(midnightMs) || !new Date(midnightMs).toISOString().startsWith(day as string)) return Number.NaN
+  return time === undefined ? midnightMs : Date.parse(`${day}T${time}`)
+}
+
 /** The value of a flag in epoch milliseconds: "2h" is two hours ago; anything else is a date. */
 export function timeOf(flag: string, text: string, nowMs: number): number {
-  const atMs = isDuration(text) ? nowMs - parseDuration(text) * 1000 : Date.parse(text)
+  const atMs = isDuration(text) ? nowMs - parseDuration(text) * 1000 : parseDate(text)
   if (Number.isFinite(atMs)) return Math.max(0, Math.floor(atMs))
   throw wrongFlag(flag, text, 'write a span such as 2h or 7d, or a time such as 2026-11-21T08:00')
 }
