@@ -24,6 +24,20 @@ const problemOf = (run: () => unknown): string => {
 }
 
 describe('configuration', () => {
+  it('says of a number that is none where it was given, what was given and the form', () => {
+    for (const text of ['x', '', '1e2', '-1', '301', '1.5'])
+      assert.equal(
+        problemOf(() => loadConfig({ 'drain-seconds': text }, {})),
+        `The configuration is not usable:\n  drainSeconds (--drain-seconds): must be a whole number from 0 to 300, not "${text}"`,
+      )
+    assert.match(
+      problemOf(() => loadConfig({ config: fileWith({ trustedProxies: null }) }, {})),
+      /trustedProxies \(file .*\): must be a whole number from 0 to 10, not null/,
+    )
+    assert.equal(loadConfig({ 'drain-seconds': '30' }, {}).drainSeconds, 30)
+    assert.equal(loadConfig({ config: fileWith({ drainSeconds: 20 }) }, {}).drainSeconds, 20)
+  })
+
   it('says that a file is not JSON without a piece of what is in it', () => {
     for (const text of [
       '{"database": hunter2}',

@@ -85,6 +85,18 @@ const address = z.string().regex(HOST_AND_PORT, 'must be HOST:PORT, such as 127.
 /** From the environment everything is text. */
 const flag = z.union([z.boolean(), z.enum(['true', 'false']).transform((text) => text === 'true')], 'must be true or false')
 
+/** A number, or its digits: coercion would make 0 of null and of an empty text, and speak of NaN. */
+const wholeNumber = (least: number, most: number) =>
+  z
+    .custom<number | string>(
+      (given) => {
+        const value = typeof given === 'string' && /^\d{1,9}$/.test(given) ? Number(given) : given
+        return Number.isInteger(value) && (value as number) >= least && (value as number) <= most
+      },
+      { error: ({ input }) => `must be a whole number from ${least} to ${most}, not ${JSON.stringify(input)}` },
+    )
+    .transform(Number)
+
 const regionName = z.string().regex(REGION_NAME, 'must be 1 to 32 lower-case letters, digits and hyphens')
 
 const schema = z.strictObject({
@@ -125,14 +137,9 @@ const schema = z.strictObject({
       insecureHttpPeers: z.boolean().default(false),
     })
     .optional(),
-  trustedProxies: z.coerce.number().int().min(0).max(10).default(0),
-  fleetMemorySeconds: z.coerce
-    .number()
-    .int()
-    .min(60)
-    .max(30 * 86_400)
-    .default(3600),
-  drainSeconds: z.coerce.number().int().min(0).max(300).default(0),
+  trustedProxies: wholeNumber(0, 10).default(0),
+  fleetMemorySeconds: wholeNumber(60, 30 * 86_400).default(3600),
+  drainSeconds: wholeNumber(0, 300).default(0),
   logLevel: z.enum(['fatal', 'error', 'warn', 'info', 'debug', 'silent']).default('info'),
   /** Says in so many words that an issuer reached by plain http over a network is wanted. */
   insecureHttpIssuer: flag.default(false),
