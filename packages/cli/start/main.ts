@@ -108,8 +108,9 @@ function readFlags() {
   } as const
   try {
     const { values } = parseArgs({ options })
-    if (values.port !== undefined && !/^\d{1,5}$/.test(values.port))
-      throw new Error(`--port takes a number, not "${values.port}"`)
+    // The sample service takes the next one.
+    if (values.port !== undefined && !(/^\d{1,5}$/.test(values.port) && Number(values.port) < 65_535))
+      throw new Error(`--port takes a number up to 65534, not "${values.port}"`)
     return values
   } catch (error) {
     console.error(`${(error as Error).message.split('. ')[0]}. --help shows how it is used.`)
