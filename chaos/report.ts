@@ -7,7 +7,7 @@ import { PROMISES, type Promised } from './checker.ts'
 import { FAULTS } from './faults/faults.ts'
 import { quantile } from './figures.ts'
 import type { Failure, RunResult } from './run.ts'
-import type { SoakResult } from './soak.ts'
+import { POLICY, type SoakResult } from './soak.ts'
 
 /** One row: a fault on a store. */
 interface Row {
@@ -187,7 +187,7 @@ function aims(rows: readonly Row[], soaks: readonly SoakResult[]): readonly { ai
     ...soaks.map(({ bus: isBus, minutes, perSecond, validators, p50, p99, most, revocations }) => {
       const bound = isBus ? 250 : 1000
       return {
-        aim: `${validators} validators, ${perSecond} revocations a second for ${Number(minutes.toFixed(1))} min, feed signed with RS256, ${isBus ? 'with' : 'without'} the bus: acknowledgment to last accept ${isBus ? 'p50 ≤ 20 ms, ' : ''}p99 ≤ ${bound} ms, never over 2 s`,
+        aim: `${validators} validators, ${perSecond} revocations a second for ${Number(minutes.toFixed(1))} min, feed signed with ${POLICY.feedSigningAlgorithm}, ${isBus ? 'with' : 'without'} the bus: acknowledgment to last accept ${isBus ? 'p50 ≤ 20 ms, ' : ''}p99 ≤ ${bound} ms, never over 2 s`,
         found: `p50 ${p50.toFixed(1)} ms, p99 ${p99.toFixed(1)} ms, at most ${most.toFixed(0)} ms, of ${revocations} revocations`,
         met: (!isBus || p50 <= 20) && p99 <= bound && most <= 2000,
       }

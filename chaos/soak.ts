@@ -43,7 +43,7 @@ const EACH = 25
 const MAX_UNDER_WAY = 500
 
 /** As docs/capacity.md advises where validators share processors. */
-const POLICY = { feedSigningAlgorithm: 'RS256' }
+export const POLICY = { feedSigningAlgorithm: 'RS256' }
 const PATIENCE_MS = 10_000
 /** By itself, `fetch` takes a tenth of what there is of such a machine at this pace. */
 const agent = new Agent({ keepAlive: true, maxSockets: MAX_UNDER_WAY })

@@ -53,6 +53,7 @@ export function createTidings(keys: TidingsRing, chance: Chance): Tidings {
   }
 
   function remember(name: string, key: Uint8Array): void {
+    if (known.has(name)) return
     if (known.size >= MAX_SENDERS) known = new Map()
     known.set(name, key)
   }
