@@ -54,7 +54,7 @@ export function troubleOf(error: unknown): Trouble {
     return new Trouble({
       what: error.message,
       why: error.kind === 'invalid' && error.details.length > 0 ? 'the authority does not take these values:' : error.why,
-      advice: ADVICE[error.kind] ?? error.advice,
+      advice: (error.reason === undefined ? undefined : ADVICE_FOR_REASON[error.reason]) ?? ADVICE[error.kind] ?? error.advice,
       exit: error.kind === 'unreachable' || error.kind === 'unavailable' ? EXIT.unreachable : EXIT.refused,
       code: error.code ?? error.kind,
       details: error.details,
@@ -84,6 +84,12 @@ const ADVICE: Partial<Record<ApiError['kind'], string>> = {
   unauthenticated: 'Check that the credentials file is of this authority and its client still exists.',
   forbidden: 'Use credentials of a client that has the scope, or add it: `signet client update <id> --scope …`.',
   invalid: 'Correct the values named; --help lists what is accepted.',
+}
+
+/** The same where the authority's reason alone says what to do. */
+const ADVICE_FOR_REASON: Readonly<Record<string, string>> = {
+  backup_not_here:
+    'Copy it with pg_dump. After going back to such a copy run `signet restore -` before any node starts: it ends what may have been revoked since.',
 }
 
 /** Known by name, so that the client library with its schemas is loaded only by commands that use it. */

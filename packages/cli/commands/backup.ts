@@ -8,7 +8,7 @@ import { bytes, relative, short } from '../output/time.ts'
 export const backup = command({
   brief: 'Copy the whole store, as of one moment, while it is in use',
   about: `The copy lies in the backups folder of the authority's state directory. It is useless without the master key: keep that too,
-elsewhere. PostgreSQL has its own tools for this.`,
+elsewhere. PostgreSQL has its own tools for this, such as pg_dump; after going back to such a copy run \`signet restore -\`.`,
   flags: { list: flag.on('List the backups there are') },
   args: {
     kind: 'tuple',
