@@ -4,6 +4,7 @@
  */
 import { parseArgs } from 'node:util'
 import { ConfigError } from '@signet/kernel/config-sources.ts'
+import { Fault } from '@signet/kernel/errors.ts'
 import { composeAuthority, takeMasterKeyVariable } from './compose.ts'
 import { type Config, loadConfig } from './config.ts'
 import { giveBackMemory } from './spare-memory.ts'
@@ -36,7 +37,7 @@ const USAGE = `Usage: authority [serve] [flags]
   --insecure-http-issuer true   an http issuer over a network (SIGNET_INSECURE_HTTP_ISSUER)
 `
 
-/** Exit codes: 0 stopped as asked, 1 failed, 2 wrong usage or configuration. */
+/** Exit codes: 0 stopped as asked, 1 failed, 2 wrong usage or configuration, 3 the database server cannot be used now. */
 async function main(argv: readonly string[]): Promise<number> {
   const flag = { type: 'string' } as const
   const { values, positionals } = parseArgs({
@@ -73,9 +74,14 @@ async function main(argv: readonly string[]): Promise<number> {
   const { help: _, ...flags } = values
   const config = loadConfig(flags, process.env)
   const [command = 'serve', file, ...rest] = positionals
-  if (command === 'serve' && file === undefined) return serve(config)
-  if (command === 'migrate' && file === undefined) return migrate(config)
-  if (command === 'restore' && file !== undefined && rest.length === 0) return restoreFrom(config, file)
+  try {
+    if (command === 'serve' && file === undefined) return await serve(config)
+    if (command === 'migrate' && file === undefined) return await migrate(config)
+    if (command === 'restore' && file !== undefined && rest.length === 0) return await restoreFrom(config, file)
+  } catch (error) {
+    const isServers = config.database.engine === 'postgres' && error instanceof Fault && /^store_/.test(error.code)
+    throw isServers ? new DatabaseTrouble(error) : error
+  }
   process.stderr.write(USAGE)
   return 2
 }
@@ -120,6 +126,13 @@ async function restoreFrom(config: Config, file: string): Promise<number> {
   return 0
 }
 
+/** The server that a setting leads to cannot be reached, or does not do its work. */
+class DatabaseTrouble extends Error {
+  constructor({ cause }: Fault) {
+    super('database: cannot be used now', { cause })
+  }
+}
+
 /** A fault's own word says little to whoever starts a node: its cause says what is wrong. */
 function sayWhy(error: unknown): string {
   const { message, cause } = error as Error
@@ -131,7 +144,7 @@ try {
 } catch (error) {
   const known = error instanceof ConfigError || (error as { code?: string }).code?.startsWith('ERR_PARSE_ARGS')
   process.stderr.write(`${known || process.env.SIGNET_DEBUG === undefined ? sayWhy(error) : (error as Error).stack}\n`)
-  process.exitCode = known ? 2 : 1
+  process.exitCode = known ? 2 : error instanceof DatabaseTrouble ? 3 : 1
 }
 // Sockets of slow clients must not keep a node that was told to stop.
 setTimeout(() => process.exit(), 2000).unref()

@@ -43,7 +43,7 @@ async function ended(child: ChildProcess & { readonly stdout: Readable }, onLine
     child.once('close', resolve)
   })
   for (const signal of signals) process.off(signal, forward)
-  return code === 0 ? EXIT.done : code === 2 ? EXIT.usage : EXIT.refused
+  return Object.values(EXIT).find((exit) => exit === code) ?? EXIT.refused
 }
 
 /** What a line of a program says, when it is JSON. */

@@ -153,12 +153,17 @@ describe('without an authority, the command line', () => {
   test('says what a restore or a migration lacks as it says any other trouble', async () => {
     const scrap = join(directory, 'scrap.db')
     await writeFile(scrap, 'this is no database, however long it is. '.repeat(50))
-    const [missing, plain, settings] = await Promise.all([
+    const away = ['--database', 'postgres://nobody:hunter2@127.0.0.1:9/x', '--json']
+    const [missing, plain, settings, unreached, unmigrated] = await Promise.all([
       signet('restore', 'nothing', '--yes', '--json'),
       signet('restore', scrap, '--yes'),
       signet('migrate', '--database', 'mysql://x', '--json'),
+      signet('restore', '-', '--yes', ...away),
+      signet('migrate', ...away),
     ])
-    assert.deepEqual([missing.code, plain.code, settings.code], [1, 1, 2])
+    assert.deepEqual([missing.code, plain.code, settings.code, unreached.code, unmigrated.code], [1, 1, 2, 3, 3])
+    for (const { err } of [unreached, unmigrated])
+      assert.equal(JSON.parse(err).error.why, 'database: cannot be used now: connect ECONNREFUSED 127.0.0.1:9')
     assert.equal(JSON.parse(missing.err).error.code, 'restore')
     assert.match(JSON.parse(missing.err).error.why, /nothing: no such backup/)
     assert.match(
