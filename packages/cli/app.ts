@@ -75,6 +75,9 @@ With --json results are JSON on standard output, and errors JSON on standard err
   },
 })
 
+/** Ends what is said of each mistake in the arguments of a command. */
+export const HOW_TO_GO_ON = 'Add --help to see how it is used.'
+
 export const app = buildApplication<Context>(
   root,
   {
@@ -86,7 +89,7 @@ export const app = buildApplication<Context>(
         ...text_en,
         briefs: { ...text_en.briefs, argumentEscapeSequence: 'What follows is arguments, not flags' },
         exceptionWhileParsingArguments: (error) =>
-          `${error instanceof ArgumentScannerError ? wrongArguments(error) : `${(error as Error).message}.`} Add --help to see how it is used.`,
+          `${error instanceof ArgumentScannerError ? wrongArguments(error) : `${(error as Error).message}.`} ${HOW_TO_GO_ON}`,
         noCommandRegisteredForInput: ({ input, corrections }) =>
           input.startsWith('-')
             ? `Flags come after the command: signet COMMAND ${input} …`

@@ -9,11 +9,13 @@ import { type Column, table } from './output/table.ts'
 import { EXIT, Trouble } from './trouble.ts'
 
 export interface Context extends CommandContext {
-  readonly process: NodeJS.Process
+  /** What commands run in. */
+  readonly own: NodeJS.Process
 }
 
-/** What Stricli runs in; its own type of `exitCode` and that of Node differ in what may be absent. */
-export const contextOf = (process: NodeJS.Process) => ({ process }) as StricliDynamicCommandContext<Context>
+/** `stderr` is where Stricli complains of wrong usage; its own type of `env` and that of Node differ in what may be absent. */
+export const contextOf = (own: NodeJS.Process, stderr: Context['process']['stderr'] = own.stderr) =>
+  ({ own, process: { stdout: own.stdout, stderr, env: own.env } }) as StricliDynamicCommandContext<Context>
 
 /** Flags that every command takes. */
 export interface CommonFlags {

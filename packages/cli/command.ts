@@ -30,16 +30,16 @@ export function command<const F extends Flags<F> = NonNullable<unknown>, const A
     },
     async func(this: Context, flags, ...args) {
       const given = flags as unknown as F & CommonFlags
-      const cli = createCli(this.process, given)
+      const cli = createCli(this.own, given)
       try {
         const exit = await spec.run(cli, given, ...(args as unknown as A))
-        this.process.exitCode = exit ?? 0
+        this.own.exitCode = exit ?? 0
       } catch (error) {
         const trouble = troubleOf(error)
-        this.process.stderr.write(
-          `${given.json ? jsonText(troubleJson(trouble)) : troubleText(trouble, paintFor(this.process.stderr))}\n`,
+        this.own.stderr.write(
+          `${given.json ? jsonText(troubleJson(trouble)) : troubleText(trouble, paintFor(this.own.stderr))}\n`,
         )
-        this.process.exitCode = trouble.exit
+        this.own.exitCode = trouble.exit
       }
     },
   })

@@ -47,6 +47,16 @@ export const wrongFlag = (name: string, value: string, form: string): Trouble =>
     code: 'usage',
   })
 
+/** What Stricli found wrong before any command ran, a sentence or two for each mistake. */
+export const wrongUsage = (mistakes: readonly string[]): Trouble =>
+  new Trouble({
+    what: 'Nothing was done',
+    why: mistakes.join(' '),
+    advice: 'Put --help behind a command to see how it is used.',
+    exit: EXIT.usage,
+    code: 'usage',
+  })
+
 /** Any error as something a person can act on; a bug of ours keeps its stack for the report. */
 export function troubleOf(error: unknown): Trouble {
   if (error instanceof Trouble) return error

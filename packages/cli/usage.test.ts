@@ -69,6 +69,22 @@ describe('without an authority, the command line', () => {
     assert.equal(command.out + sub.out + missing.out, '')
   })
 
+  test('says so with --json in one object, as any other trouble', async () => {
+    for (const [why, ...args] of [
+      ['--limit cannot be "x": write a whole number.', 'client', 'list', '--limit', 'x'],
+      ['There is no flag --lmit. Did you mean --limit?', 'client', 'list', '--lmit', '5'],
+      ['ID is missing.', 'client', 'show'],
+      ['--client is missing, or its value. --resource is missing, or its value.', 'api-key', 'create', 'x', '--scope', 'y'],
+      ['There is no command clinet. Did you mean `client`?', 'clinet'],
+    ] as const) {
+      const { code, err, out } = await signet(...args, '--json')
+      const { error } = JSON.parse(err)
+      assert.deepEqual([code, out, error.code, error.why.slice(0, why.length)], [2, '', 'usage', why])
+      assert.ok(error.what && error.advice)
+    }
+    assert.equal((await signet('client', '--help', '--json')).code, 0)
+  })
+
   test('names a flag whose value will not do as it was typed, and says how to write it', async () => {
     const form = 'write 47/50, a duration such as 10s, or both: 47/50,10s'
     for (const [says, ...args] of [
@@ -87,7 +103,7 @@ describe('without an authority, the command line', () => {
         'wep',
       ],
       ['--platform is missing, or its value. Add', 'client', 'create', 'x'],
-      ['--limit has no value: --json follows it. Add', 'client', 'list', '--limit', '--json'],
+      ['--limit has no value: --after follows it. Add', 'client', 'list', '--limit', '--after', 'x'],
       ['--no-dpop takes no value. Add', 'client', 'update', 'c', '--no-dpop=x'],
       ['There is no flag -x. Add', 'client', 'list', '-x'],
       ['SEQ cannot be "x": write a whole number. Add', 'revoke', 'undo', 'x'],

@@ -33,8 +33,8 @@ export const complete = buildCommand<object, readonly string[], Context>({
   parameters: { positional: { kind: 'array', parameter: { parse: String, brief: 'Words so far', placeholder: 'WORD' } } },
   async func(this: Context, _flags, ...words) {
     const [{ proposeCompletions }, { app }] = await Promise.all([import('@stricli/core'), import('../app.ts')])
-    const proposals = await proposeCompletions(app, words, contextOf(this.process))
-    this.process.stdout.write(proposals.map(({ completion: word, brief }) => `${word}\t${brief}\n`).join(''))
+    const proposals = await proposeCompletions(app, words, contextOf(this.own))
+    this.own.stdout.write(proposals.map(({ completion: word, brief }) => `${word}\t${brief}\n`).join(''))
   },
 })
 
