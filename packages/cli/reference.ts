@@ -31,6 +31,10 @@ with \`NO_COLOR\`.
 **Secrets** are never arguments, which end up in shell histories and process lists: write \`-\` and pipe them in, or type them when you are asked. What cannot be
 undone asks first; \`--yes\` answers for scripts.
 
+**Times.** How long something is to be is a whole number with a unit, \`90s\`, \`15m\`, \`12h\`, \`30d\` or \`2w\`; without one it is in seconds. Since or until
+when is so long ago, always with the unit, or a date: \`2026-11-21\`, which begins at midnight UTC, \`2026-11-21T08:00\` or \`2026-11-21 08:00:30\` in the time zone
+of your machine, \`2026-11-21T08:00Z\` or \`2026-11-21T08:00+02:00\` in another. A number alone is refused there: \`2026\` might be a year.
+
 Every command also takes \`--server URL\`, \`--credentials FILE\` and \`--json\`.
 
 ${shown.map(({ name, target }) => `- [\`${name.original}\`](#${name.original}) ${firstLine(target.brief)}`).join('\n')}

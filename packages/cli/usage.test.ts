@@ -117,6 +117,7 @@ describe('without an authority, the command line', () => {
     const path = await credentials(CREDENTIALS)
     for (const [flag, ...args] of [
       ['--since', 'audit', 'search', '--since', '2x'],
+      ['--since', 'feed', 'tail', '--since', '2026'],
       ['--issued-before', 'batch', 'plan', '--issued-before', '2x'],
       ['--access-token-life', 'client', 'update', 'c', '--access-token-life', 'soon'],
       ['--scope', 'resource', 'put', 'https://api.example', '--name', 'x', '--scope', 'y'],

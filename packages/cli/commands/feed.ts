@@ -10,7 +10,7 @@ import { command, flag } from '../command.ts'
 import { checkSignature, decodeJws } from '../jws.ts'
 import { printable } from '../output/printable.ts'
 import { details } from '../output/table.ts'
-import { localTime, short } from '../output/time.ts'
+import { localTime, short, timeOf } from '../output/time.ts'
 import { EXIT, Trouble } from '../trouble.ts'
 import { drawCounts } from './fleet.ts'
 
@@ -48,14 +48,18 @@ const tail = command({
   brief: 'Follow revocations as they are made',
   about: `Reads the very stream that validators read, checks its signatures, and looks up what each entry is about; the feed itself names
 nobody. The delay is from the commit to its arrival here. Ctrl-C ends it.`,
-  flags: { since: flag.duration('Begin with the revocations of the last so long'), count: flag.number('End after so many') },
-  async run(cli: Cli, { since, count = Number.POSITIVE_INFINITY }: { since?: number; count?: number }) {
+  flags: {
+    since: flag.optional('Begin with the revocations since so long ago (2h, 7d) or since a time', 'TIME'),
+    count: flag.number('End after so many'),
+  },
+  async run(cli: Cli, { since, count = Number.POSITIVE_INFINITY }: { since?: string; count?: number }) {
+    const sinceMs = since === undefined ? undefined : timeOf('--since', since, cli.now())
     const admin = await cli.admin()
     const { head } = await admin.call('listRevocations', { query: { limit: 1 } })
     let place = { epoch: head.epoch, seq: head.seq }
     let left = count
-    if (since !== undefined) {
-      for (const entry of await recent(admin, cli.now() - since * 1000, head.floor)) if (left-- > 0) print(cli, entry, undefined)
+    if (sinceMs !== undefined) {
+      for (const entry of await recent(admin, sinceMs, head.floor)) if (left-- > 0) print(cli, entry, undefined)
     }
     cli.say(cli.err.dim(`Following from ${place.seq}. Ctrl-C ends it.`))
     while (left > 0 && !cli.interrupted.aborted) {

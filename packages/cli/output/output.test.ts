@@ -134,6 +134,7 @@ test('a time is a span or a date in the form that is documented, and nothing tha
   const now = Date.UTC(2026, 10, 21, 12)
   const at = (text: string) => timeOf('--since', text, now)
   assert.equal(at('2h'), now - 7_200_000)
+  assert.equal(at('90s'), now - 90_000)
   assert.equal(at('2026-11-21T08:00Z'), Date.UTC(2026, 10, 21, 8))
   assert.equal(at('2026-11-21T08:00:01.5+02:00'), Date.UTC(2026, 10, 21, 6, 0, 1, 500))
   assert.equal(at('2028-02-29'), Date.UTC(2028, 1, 29))
@@ -143,6 +144,9 @@ test('a time is a span or a date in the form that is documented, and nothing tha
     '1mar',
     '1 mar 2026',
     '11/21/2026',
+    '2026',
+    '20261121',
+    '90',
     '2026-11',
     '2026-02-30',
     '2026-13-01',

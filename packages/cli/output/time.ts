@@ -67,9 +67,10 @@ function parseDate(text: string): number {
   return time === undefined ? midnightMs : Date.parse(`${day}T${time}`)
 }
 
-/** The value of a flag in epoch milliseconds: "2h" is two hours ago; anything else is a date. */
+/** The value of a flag in epoch milliseconds: "2h" is two hours ago; anything else is a date. A number alone might be a year. */
 export function timeOf(flag: string, text: string, nowMs: number): number {
-  const atMs = isDuration(text) ? nowMs - parseDuration(text) * 1000 : parseDate(text)
+  const isSpan = isDuration(text) && !/^\d+$/.test(text)
+  const atMs = isSpan ? nowMs - parseDuration(text) * 1000 : parseDate(text)
   if (Number.isFinite(atMs)) return Math.max(0, Math.floor(atMs))
-  throw wrongFlag(flag, text, 'write a span such as 2h or 7d, or a time such as 2026-11-21T08:00')
+  throw wrongFlag(flag, text, 'write a span with its unit such as 2h or 7d, or a time such as 2026-11-21 or 2026-11-21T08:00')
 }
