@@ -70,6 +70,15 @@ describe('configuration', () => {
       problemOf(() => loadConfig({}, { SIGNET_LISTEN: 'nowhere' })),
       /listen \(SIGNET_LISTEN\): must be HOST:PORT/,
     )
+    for (const [flag, form] of [
+      ['listen', 'HOST:PORT'],
+      ['operations', '"off" or HOST:PORT'],
+    ] as const)
+      for (const text of ['127.0.0.1:65536', '127.0.0.1', '[::1]:x', ':4800']) {
+        const problem = problemOf(() => loadConfig({ [flag]: text }, {}))
+        assert.ok(problem.includes(`${flag} (--${flag}): must be ${form} with a port from 0 to 65535`), problem)
+      }
+    assert.equal(loadConfig({ listen: '[::1]:65535' }, {}).port, 65_535)
     assert.match(
       problemOf(() => loadConfig({ config: fileWith({ lissten: 'x' }) }, {})),
       /unknown setting: lissten/,

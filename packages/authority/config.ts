@@ -4,7 +4,14 @@
  */
 import { readFileSync, statSync } from 'node:fs'
 import { join, resolve } from 'node:path'
-import { ConfigError, type ConfigSource, gatherConfig, HOST_AND_PORT, splitAddress } from '@signet/kernel/config-sources.ts'
+import {
+  ADDRESS_FORM,
+  ConfigError,
+  type ConfigSource,
+  gatherConfig,
+  isAddress,
+  splitAddress,
+} from '@signet/kernel/config-sources.ts'
 import { natsServersProblem } from '@signet/kernel/nats.ts'
 import { postgresHosts } from '@signet/kernel/postgres-hosts.ts'
 import { Secret } from '@signet/kernel/secret.ts'
@@ -80,8 +87,6 @@ const SOURCES = [
   ['insecureHttpIssuer', 'SIGNET_INSECURE_HTTP_ISSUER', 'insecure-http-issuer'],
 ] as const satisfies readonly ConfigSource[]
 
-const address = z.string().regex(HOST_AND_PORT, 'must be HOST:PORT, such as 127.0.0.1:4800')
-
 /** From the environment everything is text. */
 const flag = z.union([z.boolean(), z.enum(['true', 'false']).transform((text) => text === 'true')], 'must be true or false')
 
@@ -101,8 +106,11 @@ const regionName = z.string().regex(REGION_NAME, 'must be 1 to 32 lower-case let
 
 const schema = z.strictObject({
   issuer: z.url({ protocol: /^https?$/ }).optional(),
-  listen: address.default('127.0.0.1:4800'),
-  operations: z.union([address, z.literal('off')]).default('off'),
+  listen: z.string().refine(isAddress, `must be ${ADDRESS_FORM}`).default('127.0.0.1:4800'),
+  operations: z
+    .string()
+    .refine((text) => text === 'off' || isAddress(text), `must be "off" or ${ADDRESS_FORM}`)
+    .default('off'),
   state: z.string().min(1).default('.signet'),
   database: z.string().default('sqlite'),
   /** Holds what `database` would say, for a URL with a password in it. */

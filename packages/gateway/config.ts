@@ -6,10 +6,11 @@ import { readFileSync } from 'node:fs'
 import { hostname } from 'node:os'
 import { resolve } from 'node:path'
 import {
+  ADDRESS_FORM,
   ConfigError,
   type ConfigSource,
   gatherConfig,
-  HOST_AND_PORT,
+  isAddress,
   readConfigText,
   readJsonObject,
   splitAddress,
@@ -34,13 +35,15 @@ const SOURCES = [
   ['logLevel', 'SIGNET_LOG_LEVEL', 'log-level'],
 ] as const satisfies readonly ConfigSource[]
 
-const address = z.string().regex(HOST_AND_PORT, 'must be HOST:PORT, such as 127.0.0.1:4810')
 const isTrue = z.union([z.boolean(), z.enum(['true', 'false']).transform((text) => text === 'true')])
 
 const schema = z.strictObject({
   issuer: z.url({ protocol: /^https?$/ }),
-  listen: address.default('127.0.0.1:4810'),
-  operations: z.union([address, z.literal('off')]).default('off'),
+  listen: z.string().refine(isAddress, `must be ${ADDRESS_FORM}`).default('127.0.0.1:4810'),
+  operations: z
+    .string()
+    .refine((text) => text === 'off' || isAddress(text), `must be "off" or ${ADDRESS_FORM}`)
+    .default('off'),
   state: z.string().min(1).default('.signet-relay'),
   upstream: z.url({ protocol: /^https?$/ }).optional(),
   /** A file with a JWKS, or the URL where the upstream relay publishes it. */

@@ -88,12 +88,13 @@ export function readConfigText(what: string, path: string, readText: ConfigPlace
 }
 
 /** HOST:PORT; the host in brackets when it is an IPv6 address. */
-export const HOST_AND_PORT = /^(\[[0-9a-f:]+\]|[^:\s]+):\d{1,5}$/i
+export const isAddress = (text: string): boolean =>
+  /^(\[[0-9a-f:]+\]|[^:\s]+):\d{1,5}$/i.test(text) && splitAddress(text).port <= 65_535
 
-/** Of a text that is HOST_AND_PORT. Throws a ConfigError. */
+export const ADDRESS_FORM = 'HOST:PORT with a port from 0 to 65535, such as 127.0.0.1:4800'
+
+/** Of a text that is an address. */
 export function splitAddress(text: string): { host: string; port: number } {
   const colon = text.lastIndexOf(':')
-  const port = Number(text.slice(colon + 1))
-  if (port > 65_535) throw new ConfigError([`${text}: the port must be at most 65535`])
-  return { host: text.slice(0, colon).replace(/^\[|\]$/g, ''), port }
+  return { host: text.slice(0, colon).replace(/^\[|\]$/g, ''), port: Number(text.slice(colon + 1)) }
 }
