@@ -240,7 +240,9 @@ describe('the command line', () => {
       world.signet('client', 'delete', 'worker'),
       world.signet('user', 'delete', 'ada'),
       world.signet('keys', 'compromise', 'k'),
+      world.signet('keys', 'rotate', '--purpose', 'feed', '--force'),
     ])
+    assert.match(outcomes[4].err, /pinned anew by hand/)
     for (const { code, err } of outcomes) {
       assert.equal(code, 2)
       assert.match(err, /--yes/)
@@ -305,6 +307,7 @@ describe('the command line', () => {
     assert.equal(rotated.state, 'active')
     const { items } = await world.json('keys', 'list')
     assert.equal(items.find(({ id }: { id: string }) => id === rotated.id).state, 'active')
+    assert.equal((await world.json('keys', 'rotate', '--purpose', 'feed', '--force', '--yes')).state, 'active')
   })
 
   test('finds nothing wrong on a well machine, and what is wrong on another', async () => {

@@ -34,12 +34,21 @@ type Purpose = 'token' | 'feed' | 'ring' | 'audit'
 const rotate = command({
   brief: 'Hand over to the next key',
   about: `No valid token is refused: the next key has been published long enough for every validator to know it, or takes over as soon as
-it has; the old one goes on verifying until the last token it signed has expired.`,
+it has; the old one goes on verifying until the last token it signed has expired. A feed key that is forced may be unknown to relays and readers
+that have feed keys pinned: they take in nothing new until each is pinned anew by hand. This asks first.`,
   flags: {
     purpose: { kind: 'enum', values: ['token', 'feed', 'ring', 'audit'], default: 'token', brief: 'Which keys' },
     force: flag.on('At once, even if validators have not seen the next key yet'),
+    yes: flag.yes,
   },
-  async run(cli: Cli, { purpose, force }: { purpose: Purpose; force: boolean }) {
+  async run(cli: Cli, { purpose, force, yes }: { purpose: Purpose; force: boolean; yes: boolean }) {
+    // Others that meet a key they don't know ask the issuer; the pinned cannot.
+    if (force && purpose === 'feed') {
+      await cli.confirm(
+        'Change the feed key at once? Relays and readers with pinned feed keys that have not seen the next one take in nothing new until each is pinned anew by hand.',
+        yes,
+      )
+    }
     const made = await (await cli.admin()).call('rotateKey', { body: { purpose, force } })
     cli.show(made, () =>
       made.state === 'active'
