@@ -7,6 +7,7 @@ import { span } from '../output/time.ts'
 
 export const policy = command({
   brief: 'Show the policy in force: lifetimes, limits, cadences',
+  about: 'Names are those of the API; in the settings file they stand under `policy` in camelCase, such as accessTokenSeconds.',
   async run(cli: Cli) {
     const shown = await (await cli.admin()).call('showPolicy')
     const { out } = cli
