@@ -9,7 +9,10 @@ const KEY_TICK_MS = 10_000
 const PURGE_MS = 30_000
 /** Rows per table in one turn of purging: with the pauses that it makes (store/pace.ts) a few seconds, for which a node that closes waits. */
 export const PURGE_ROWS = 100
+/** From one checkpoint of the record to the next, whichever node makes it. */
 const CHECKPOINT_MS = 3_600_000
+/** Looked for so often, so that nodes that never live an hour make them all the same. */
+const CHECKPOINT_TICK_MS = 60_000
 
 export function upkeep(parts: { store: Store; keys: KeyRing; issuer: string; surroundings: Surroundings }): readonly Task[] {
   const { store, keys, issuer, surroundings } = parts
@@ -29,9 +32,11 @@ export function upkeep(parts: { store: Store; keys: KeyRing; issuer: string; sur
     },
     {
       name: 'checkpoint',
-      everyMs: CHECKPOINT_MS,
+      everyMs: CHECKPOINT_TICK_MS,
       async run() {
-        await makeCheckpoint({ store, keys, issuer, chance: surroundings.chance })
+        const [last] = await store.audit.lastCheckpoints(1)
+        const isDue = last === undefined || (await store.now()) >= last.atMs + CHECKPOINT_MS
+        if (isDue) await makeCheckpoint({ store, keys, issuer, chance: surroundings.chance })
         return false
       },
     },

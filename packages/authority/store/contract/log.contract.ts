@@ -332,6 +332,8 @@ export function logContract(given: () => Store): void {
       { atMs: 5, note: 'first' },
       { atMs: 6, note: 'second' },
     ])
+    assert.deepEqual(await store.audit.lastCheckpoints(1), [{ atMs: 6, note: 'second' }])
+    assert.deepEqual(await store.audit.lastCheckpoints(5), await store.audit.checkpoints())
   })
 }
 

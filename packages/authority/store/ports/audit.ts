@@ -14,5 +14,13 @@ export interface AuditLookups {
     limit: number
     after?: { atMs: number; chain: string; index: number }
   }): Promise<readonly AuditBatch[]>
-  checkpoints(): Promise<readonly { atMs: number; note: string }[]>
+  /** All of them, in order. */
+  checkpoints(): Promise<readonly StoredCheckpoint[]>
+  /** The last so many, in order. */
+  lastCheckpoints(count: number): Promise<readonly StoredCheckpoint[]>
+}
+
+export interface StoredCheckpoint {
+  readonly atMs: number
+  readonly note: string
 }

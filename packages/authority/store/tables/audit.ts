@@ -1,7 +1,7 @@
 /** The audit record: chains of batches, one batch for each commit that had events. Nothing here is ever changed or deleted. */
 import { type AuditBatch, batchHash, eventsRoot, GENESIS, joinEvents } from '@signet/kernel/audit-entry.ts'
 import { sha256 } from '../../surroundings.ts'
-import type { AuditLookups } from '../ports/audit.ts'
+import type { AuditLookups, StoredCheckpoint } from '../ports/audit.ts'
 import { bytes, id, integer, table, text } from './columns.ts'
 import { boundedLimit, MAX_PAGE } from './page.ts'
 import type { Row, Sql, Work } from './sql.ts'
@@ -47,10 +47,18 @@ export function auditLookups(sql: Sql, slow: Sql): AuditLookups {
     search: (search) => searchBatches(slow, search),
     async checkpoints() {
       const rows = await sql.read('select at_ms, note from audit_checkpoints order by at_ms, n', [])
-      return rows.map((row) => ({ atMs: row.at_ms as number, note: row.note as string }))
+      return rows.map(readCheckpoint)
+    },
+    async lastCheckpoints(count) {
+      const rows = await sql.read('select at_ms, note from audit_checkpoints order by n desc limit $1', [
+        boundedLimit(count, MAX_PAGE),
+      ])
+      return rows.map(readCheckpoint).reverse()
     },
   }
 }
+
+const readCheckpoint = (row: Row): StoredCheckpoint => ({ atMs: row.at_ms as number, note: row.note as string })
 
 async function searchBatches(sql: Sql, search: Parameters<AuditLookups['search']>[0]): Promise<AuditBatch[]> {
   const { dialect } = sql

@@ -1,0 +1,37 @@
+import assert from 'node:assert/strict'
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { after, test } from 'node:test'
+import { manualSurroundings } from '@signet/testkit/surroundings.ts'
+import { openKeyRing } from './keys/key-ring.ts'
+import { MasterKey } from './keys/master-key.ts'
+import { defaultSettings } from './policy/settings.ts'
+import { openSqliteStore } from './store/sqlite.ts'
+import { upkeep } from './upkeep.ts'
+
+test('a checkpoint is made once an hour, by nodes that do not live so long and by several at once', async () => {
+  const home = await mkdtemp(join(tmpdir(), 'signet-upkeep-'))
+  after(() => rm(home, { recursive: true, force: true }))
+  const surroundings = manualSurroundings('upkeep', 1_800_000_000_000)
+  const { clock, chance } = surroundings
+  const store = await openSqliteStore({ path: join(home, 'signet.db'), surroundings })
+  after(() => store.close())
+  const master = new MasterKey(new Uint8Array(32), chance)
+  const keys = await openKeyRing({ store, master, clock, chance, settings: defaultSettings })
+  const node = () => {
+    const task = upkeep({ store, keys, issuer: 'https://id.example', surroundings }).find(({ name }) => name === 'checkpoint')
+    assert.ok(task !== undefined && task.everyMs <= 60_000)
+    return task
+  }
+  const count = async () => (await store.audit.checkpoints()).length
+
+  await Promise.all([node().run(), node().run()])
+  assert.equal(await count(), 1)
+  clock.advance(3_599_000)
+  await node().run()
+  assert.equal(await count(), 1)
+  clock.advance(1000)
+  await Promise.all([node().run(), node().run()])
+  assert.equal(await count(), 2)
+})
