@@ -1,7 +1,7 @@
 /**
  * The memory of a revocation view: a hash table over typed arrays, made of segments that grow one at a time, so that
  * neither growing nor forgetting ever stops the process for long. An entry takes 32 to 39 bytes, 35 on average, whatever their
- * number. Each slot has a tag of one byte: to find that a key is absent, as nearly all are, one cache line of tags is read.
+ * number; up to 50 where many were forgotten. Each slot has a tag of one byte: to find that a key is absent, as nearly all are, one cache line of tags is read.
  *
  * Keys are digests, so their own words serve as the hash: the first chooses the segment, the second the slot, the third the tag.
  */
@@ -12,6 +12,8 @@ export const SEGMENTS = 1 << SEGMENT_BITS
 const SEGMENT_SHIFT = 32 - SEGMENT_BITS
 const MAX_LOAD = 0.84
 const GROWTH = 1.2
+/** Of its limit: with less after forgetting, a segment is made smaller. */
+const LEAST_FULL = 0.65
 const SMALLEST = 16
 /** Tag 1, key 16, cutoff 6, drop-after 4. */
 const SLOT_BYTES = 27
@@ -82,7 +84,7 @@ class Table implements RevocationTable {
     const index = (words[at] as number) >>> SEGMENT_SHIFT
     let segment = this.segments[index] as Segment
     if (segment.isFull()) {
-      segment = segment.rebuilt(segment.used + 1, 0)
+      segment = segment.rebuilt(segment.used + 1)
       this.segments[index] = segment
     }
     const before = segment.used
@@ -95,7 +97,7 @@ class Table implements RevocationTable {
     const mean = entries / SEGMENTS
     const each = Math.ceil(mean + 3 * Math.sqrt(mean))
     this.segments.forEach((segment, index) => {
-      if (!segment.holds(each)) this.segments[index] = segment.rebuilt(each, 0)
+      if (!segment.holds(each)) this.segments[index] = segment.rebuilt(each)
     })
   }
   merge(other: RevocationTable): boolean {
@@ -104,7 +106,7 @@ class Table implements RevocationTable {
       let ours = this.segments[index] as Segment
       // Entries come in slot order: into a table that has to grow on the way they would pile up at its low end.
       if (!ours.holds(ours.used + theirs.used)) {
-        ours = ours.rebuilt(ours.used + theirs.used, 0)
+        ours = ours.rebuilt(ours.used + theirs.used)
         this.segments[index] = ours
       }
       const before = ours.used
@@ -115,8 +117,8 @@ class Table implements RevocationTable {
   }
   forget(index: number, nowAt: number): number {
     const segment = this.segments[index] as Segment
-    const dead = segment.countBefore(nowAt)
-    if (dead > 0) this.segments[index] = segment.rebuilt(segment.used - dead, nowAt)
+    const dead = segment.forget(nowAt)
+    if (dead > 0 && segment.used < segment.limit * LEAST_FULL) this.segments[index] = segment.rebuilt(segment.used)
     this.size -= dead
     return dead
   }
@@ -220,25 +222,61 @@ class Segment {
     return (this.cutoffHigh[slot] as number) * WORD + (this.cutoffLow[slot] as number)
   }
 
-  countBefore(nowAt: number): number {
+  /**
+   * In place: with a log that is written to steadily, this happens every second, and arrays made anew would be its garbage. What stands
+   * behind an entry that goes moves up, as far as its own slot; nothing has to move beyond an empty one, so that is where it begins.
+   */
+  forget(nowAt: number): number {
+    const { tags, capacity } = this
+    let slot = tags.indexOf(0)
     let dead = 0
-    for (let slot = 0; slot < this.capacity; slot++) {
-      if (this.tags[slot] !== 0 && (this.dropAfter[slot] as number) < nowAt) dead++
+    let isLoose = false
+    for (let seen = 1; seen < capacity; seen++) {
+      if (++slot === capacity) slot = 0
+      if (tags[slot] === 0) isLoose = false
+      else if ((this.dropAfter[slot] as number) < nowAt) {
+        this.empty(slot)
+        isLoose = true
+        dead++
+      } else if (isLoose) this.moveUp(slot)
     }
+    this.used -= dead
     return dead
   }
 
-  /** A copy with room for `entries`, without what may be dropped before `nowAt`. */
-  rebuilt(entries: number, nowAt: number): Segment {
+  private empty(slot: number): void {
+    this.tags[slot] = 0
+    this.cutoffHigh[slot] = 0
+    this.cutoffLow[slot] = 0
+    this.dropAfter[slot] = 0
+  }
+
+  private moveUp(from: number): void {
+    const { tags, keys, capacity } = this
+    let to = ((keys[from * 4 + 1] as number) * this.scale) | 0
+    while (tags[to] !== 0) {
+      if (to === from) return
+      if (++to === capacity) to = 0
+    }
+    tags[to] = tags[from] as number
+    for (let i = 0; i < 4; i++) keys[to * 4 + i] = keys[from * 4 + i] as number
+    this.cutoffHigh[to] = this.cutoffHigh[from] as number
+    this.cutoffLow[to] = this.cutoffLow[from] as number
+    this.dropAfter[to] = this.dropAfter[from] as number
+    this.empty(from)
+  }
+
+  /** A copy with room for `entries`. */
+  rebuilt(entries: number): Segment {
     const copy = new Segment(this.index, entries)
-    this.pourInto(copy, nowAt)
+    this.pourInto(copy)
     return copy
   }
 
-  pourInto(other: Segment, nowAt = 0): boolean {
+  pourInto(other: Segment): boolean {
     let rose = false
     for (let slot = 0; slot < this.capacity; slot++) {
-      if (this.tags[slot] === 0 || (this.dropAfter[slot] as number) < nowAt) continue
+      if (this.tags[slot] === 0) continue
       rose = other.raise(this.keys, slot * 4, this.cutoffAt(slot), this.dropAfter[slot] as number) || rose
     }
     return rose

@@ -78,36 +78,24 @@ test('the registry is the same whatever the order, duplication and interleaving 
   )
 })
 
+// Few first and second words, so that keys crowd into the same segment and the same slots, and run over its end.
+const crowded = fc.record({
+  words: fc.tuple(fc.nat(2), fc.constantFrom(0, 1, 2 ** 31, 2 ** 32 - 2 ** 29, 2 ** 32 - 1), fc.nat(3), fc.nat(60)),
+  cutoffMs: fc.oneof(fc.integer({ min: 1, max: 2 ** 41 }), fc.integer({ min: 1, max: 1000 })),
+  dropAfter: fc.integer({ min: 0, max: 2000 }),
+})
+
 test('the table answers like a map, through growth, forgetting and collisions of hash', () => {
   fc.assert(
     fc.property(
-      fc.array(
-        fc.record({
-          // Few first and second words, so that keys crowd into the same segment and the same slots.
-          words: fc.tuple(fc.nat(2), fc.nat(2), fc.nat(3), fc.nat(60)),
-          cutoffMs: fc.integer({ min: 1, max: 2 ** 41 }),
-          dropAfter: fc.integer({ min: 0, max: 2000 }),
-        }),
-        { maxLength: 200 },
-      ),
-      fc.integer({ min: 0, max: 2000 }),
-      (entries, nowAt) => {
+      fc.array(fc.tuple(fc.array(crowded, { maxLength: 120 }), fc.integer({ min: 0, max: 1500 })), {
+        minLength: 1,
+        maxLength: 4,
+      }),
+      (turns) => {
         const view = begun()
         const model = new Map<string, { cutoffMs: number; dropAfter: number }>()
         const limit = { nowMs: 2 ** 41, guardMs: 0 }
-        for (const [i, e] of entries.entries()) {
-          const key = new Uint8Array(16)
-          e.words.forEach((word, at) => {
-            new DataView(key.buffer).setUint32(at * 4, word)
-          })
-          const id = Buffer.from(key).toString('hex')
-          const known = model.get(id) ?? { cutoffMs: 0, dropAfter: 0 }
-          model.set(id, {
-            cutoffMs: Math.max(known.cutoffMs, e.cutoffMs),
-            dropAfter: Math.max(known.dropAfter, e.dropAfter),
-          })
-          assert.equal(view.applyBatch(batch(i + 1, [{ key, cutoffMs: e.cutoffMs, dropAfter: e.dropAfter }]), limit), 'applied')
-        }
         const same = (): void => {
           assert.equal(view.size, model.size)
           assert.deepEqual(contents(view), new Map([...model].map(([id, e]) => [id, `${e.cutoffMs}/${e.dropAfter}`])))
@@ -118,11 +106,27 @@ test('the table answers like a map, through growth, forgetting and collisions of
           for (const id of model.keys()) assert.ok(view.mayHoldAny(Uint32Array.from([...absent, ...words(id)]), 2))
           assert.equal(createRevocationView().mayHoldAny(Uint32Array.from(absent), 1), false)
         }
-        same()
-        let dead = 0
-        for (const [id, e] of model) if (e.dropAfter < nowAt && model.delete(id)) dead++
-        assert.equal(view.forget(nowAt), dead)
-        same()
+        let seq = 0
+        for (const [entries, nowAt] of turns) {
+          for (const { words, cutoffMs, dropAfter } of entries) {
+            const key = new Uint8Array(16)
+            words.forEach((word, at) => {
+              new DataView(key.buffer).setUint32(at * 4, word)
+            })
+            const id = Buffer.from(key).toString('hex')
+            const known = model.get(id) ?? { cutoffMs: 0, dropAfter: 0 }
+            model.set(id, {
+              cutoffMs: Math.max(known.cutoffMs, cutoffMs),
+              dropAfter: Math.max(known.dropAfter, dropAfter),
+            })
+            assert.equal(view.applyBatch(batch(++seq, [{ key, cutoffMs, dropAfter }]), limit), 'applied')
+          }
+          same()
+          let dead = 0
+          for (const [id, e] of model) if (e.dropAfter < nowAt && model.delete(id)) dead++
+          assert.equal(view.forget(nowAt), dead)
+          same()
+        }
       },
     ),
   )

@@ -45,6 +45,8 @@ export function revokedBy(view: RevocationView, digests: TokenDigests, issuedAtM
 
 /** Texts whose digests are remembered per kind, in each of two generations. */
 const REMEMBERED = 1024
+/** Digests that are kept share blocks: each with a buffer of its own, it is they that collections of garbage would be about. */
+const BLOCK_WORDS = 1024
 /** An id longer than this is hashed without the prepared prefix, and a text longer than this is not remembered. */
 const MAX_PREPARED_ID = 512
 /** Issuers with prepared prefixes; a validator trusts a handful. */
@@ -58,6 +60,8 @@ export type Sha256Text = (data: Uint8Array) => string
 export function createKeyer(sha256: Sha256, sha256Text?: Sha256Text): Keyer {
   let salt: Salt | undefined
   let byIssuer = new Map<string, IssuerKeyer>()
+  let block: Words = new Uint32Array(0)
+  let taken = 0
 
   function passing(asked: Salt, keys: TokenKeys): TokenDigests {
     if (salt !== asked) {
@@ -76,7 +80,15 @@ export function createKeyer(sha256: Sha256, sha256Text?: Sha256Text): Keyer {
     passing,
     digests(asked, keys) {
       const { words, kinds } = passing(asked, keys)
-      return { words: words.slice(0, kinds.length * 4), kinds, salt: asked }
+      const count = kinds.length * 4
+      if (taken + count > block.length) {
+        block = new Uint32Array(Math.max(BLOCK_WORDS, count))
+        taken = 0
+      }
+      const kept = block.subarray(taken, taken + count)
+      for (let i = 0; i < count; i++) kept[i] = words[i] as number
+      taken += count
+      return { words: kept, kinds, salt: asked }
     },
   }
 }

@@ -5,6 +5,7 @@
  */
 
 import type { KeyKind } from '@signet/kernel/revocation.ts'
+import { readWords } from '@signet/kernel/revocation-table.ts'
 import type { RevocationView, ViewChange } from '@signet/kernel/revocation-view.ts'
 import type { Clock, Timer, Timers } from '@signet/kernel/surroundings.ts'
 import { createKeyer, type Keyer } from '@signet/kernel/token-keys.ts'
@@ -151,9 +152,9 @@ export class Watches {
   private place(watch: Watch): void {
     const { salt } = this.parts.view
     if (salt === undefined) return
-    const { words } = this.keyer.digests(salt, keysOf(watch.seen))
+    const { words, kinds } = this.keyer.passing(salt, keysOf(watch.seen))
     const places: number[] = []
-    for (let at = 0; at < words.length; at += 4) places.push(placeOf(words[at] as number, words[at + 1] as number))
+    for (let at = 0; at < kinds.length * 4; at += 4) places.push(placeOf(words[at] as number, words[at + 1] as number))
     watch.places = places
     for (const place of places) put(this.byPlace, place, watch)
   }
@@ -170,9 +171,10 @@ export class Watches {
 
 /** 53 bits of the digest, which is what a number holds. */
 const placeOf = (w0: number, w1: number): number => w0 * 2 ** 21 + (w1 >>> 11)
+const keyWords = new Uint32Array(4)
 function placeOfBytes(key: Uint8Array): number {
-  const view = new DataView(key.buffer, key.byteOffset, key.byteLength)
-  return placeOf(view.getUint32(0), view.getUint32(4))
+  readWords(key, 0, keyWords)
+  return placeOf(keyWords[0] as number, keyWords[1] as number)
 }
 
 function put(map: Map<number, Set<Watch>>, at: number, watch: Watch): void {
