@@ -145,6 +145,27 @@ for (const [engine, open] of Object.entries(engines)) {
       await assert.rejects(node.batches.undo(undoing.id, 'x', ACTOR), { reason: 'not_undoable' })
     })
 
+    it('leaves nothing suspended that cannot be undone: undone it does not go on, and an undoing that was cancelled is begun again', async () => {
+      await addPeople(store, 10, 6)
+      const plan = await node.plan({ action: 'suspend', selector: { issuedToMs: Date.now() }, perSecond: 50 })
+      await node.start(plan)
+      while ((await node.batches.find(plan.id)).moved === 0) await new Promise((resolve) => setTimeout(resolve, 5))
+      await store.transact((tx) => tx.batches.move(plan.id, ['running'], 'failed', { trouble: 'bug' }))
+      const held = (await store.batches.holds(plan.id, { limit: 100 })).length
+      const undoing = await node.batches.undo(plan.id, 'it was a mistake', ACTOR)
+      await node.batches.cancel(undoing.id, ACTOR)
+      for (const act of ['resume', 'cancel'] as const) {
+        await assert.rejects(node.batches[act](plan.id, ACTOR), { reason: 'batch_state' })
+      }
+      const once = await Promise.all(Array.from({ length: 5 }, () => node.batches.undo(plan.id, 'after all', ACTOR)))
+      const [again] = [...new Set(once.map(({ id }) => id))]
+      assert.ok(again !== undefined && again !== undoing.id && once.every(({ id }) => id === again))
+      await node.until(again, 'done')
+      assert.ok(held > 0)
+      assert.deepEqual(await store.batches.holds(plan.id, { limit: 10 }), [])
+      await assert.rejects(node.batches.resume(plan.id, ACTOR), { reason: 'batch_state' })
+    })
+
     it('can be paused, goes on where it stopped, and can be cancelled; what is done stays done', async () => {
       await addPeople(store, 20, 10)
       const plan = await node.plan({ selector: { issuedToMs: Date.now() }, perSecond: 50 })

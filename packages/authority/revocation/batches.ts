@@ -20,11 +20,11 @@ export interface Batches {
   /** Refusals: `conflict` with `batch_state`, `plan_too_old`, `blast_radius_not_accepted`, `too_many_batches`. */
   start(id: BatchId, start: Start, actor: AuditActor): Promise<BatchRecord>
   pause(id: BatchId, actor: AuditActor): Promise<BatchRecord>
-  /** Goes on where it stopped: one that was paused, or that failed. */
+  /** Goes on where it stopped: one that was paused, or that failed and was not undone. */
   resume(id: BatchId, actor: AuditActor): Promise<BatchRecord>
   /** What is done stays done. */
   cancel(id: BatchId, actor: AuditActor): Promise<BatchRecord>
-  /** Another batch that resumes exactly what this one suspended; the same one when asked again. */
+  /** Another batch that resumes exactly what this one suspended; the same one when asked again, unless that was cancelled. */
   undo(id: BatchId, reason: string, actor: AuditActor): Promise<BatchRecord>
 }
 
@@ -87,7 +87,8 @@ export function createBatches(parts: BatchParts): Batches {
       const undoing = newId<BatchId>(clock.now(), chance)
       const made = await store.transact(async (tx) => {
         const batch = await knownIn(tx, id)
-        if (batch.undoneBy !== undefined) return batch.undoneBy
+        const former = batch.undoneBy === undefined ? undefined : await tx.batches.find(batch.undoneBy)
+        if (former !== undefined && former.state !== 'cancelled') return former.id
         if (batch.action !== 'suspend') throw refuse('conflict', 'not_undoable')
         if (!ENDED.includes(batch.state)) throw refuse('conflict', 'batch_state')
         // Two at once: the store lets one win, and the other finds it.

@@ -53,7 +53,13 @@ export function batchesContract(given: () => Store): void {
     const undoing = id<BatchId>()
     assert.equal(await move(batch, ['done'], 'done', { undoneBy: undoing }), true)
     assert.equal(await move(batch, ['done'], 'done', { undoneBy: id<BatchId>() }), false, 'undone once')
+    assert.equal(await move(batch, ['done'], 'running'), false, 'undone it moves no more')
     assert.equal((await given().batches.find(batch))?.undoneBy, undoing)
+    await make({ id: undoing, undoes: batch })
+    await move(undoing, ['planned'], 'cancelled')
+    const again = id<BatchId>()
+    assert.equal(await move(batch, ['done'], 'done', { undoneBy: again }), true, 'what was to undo it was cancelled')
+    assert.equal((await given().batches.find(batch))?.undoneBy, again)
   })
 
   test('of twenty that want to work on it one holds it, and nobody else until the lease is over', async () => {

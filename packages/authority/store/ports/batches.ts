@@ -64,7 +64,10 @@ export interface BatchLookups {
 export interface BatchTransitions {
   find(id: BatchId): Promise<BatchRecord | undefined>
   create(batch: BatchRecord): Promise<void>
-  /** False unless it is in one of `from`. A batch that is not running any more has no holder. */
+  /**
+   * False unless it is in one of `from`, and when it was undone, but that an undoing that was cancelled can be replaced. A batch that
+   * is not running any more has no holder.
+   */
   move(
     id: BatchId,
     from: readonly BatchState[],

@@ -41,6 +41,7 @@ const RUNNING = stateOf('running')
 const PLANNED = stateOf('planned')
 /** States from which it does not go on: `done`, `cancelled`, `failed` and what comes after them in the list. */
 const FIRST_END = stateOf('done')
+const CANCELLED = stateOf('cancelled')
 /** Comes after every id: a listing that goes backwards begins before it. */
 const LAST_ID = 'ffffffff-ffff-ffff-ffff-ffffffffffff'
 
@@ -81,12 +82,17 @@ export function batchTransitions(work: Work): BatchTransitions {
     async move(batch, from, to, { trouble, undoneBy } = {}) {
       const mask = from.reduce((bits, state) => bits | (1 << stateOf(state)), 0)
       const ended = stateOf(to) < FIRST_END ? 'null' : `case when state < ${FIRST_END} then $5 else ended_at_ms end`
+      // A batch that was undone moves no more: what it then suspended nobody would undo. Only an undoing that was cancelled gives way to another.
+      const again =
+        undoneBy === undefined
+          ? ''
+          : `or exists (select 1 from batches as u where u.id = batches.undone_by and u.state = ${CANCELLED})`
       const values: Value[] = [dialect.id(batch), stateOf(to), mask, trouble ?? null, work.nowMs]
       if (undoneBy !== undefined) values.push(dialect.id(undoneBy))
       const written = await work.write(
         `update batches set state = $2, holder = '', lease_until_ms = 0, trouble = $4, ended_at_ms = ${ended},
            started_at_ms = case when state = ${PLANNED} then $5 else started_at_ms end ${undoneBy === undefined ? '' : ', undone_by = $6'}
-         where id = $1 and ((1 << state) & $3) <> 0 ${undoneBy === undefined ? '' : 'and undone_by is null'}`,
+         where id = $1 and ((1 << state) & $3) <> 0 and (undone_by is null ${again})`,
         values,
       )
       return written === 1
