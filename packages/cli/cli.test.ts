@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { chmod, readFile, stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
+import { text } from 'node:stream/consumers'
 import { after, before, describe, test } from 'node:test'
 import { type CliWorld, start, startCliWorld } from './cli.testkit.ts'
 
@@ -260,6 +261,25 @@ describe('the command line', () => {
     assert.match(misspelt.err, /No API here has a scope orders:raed/)
   })
 
+  test('shows the receipt of what is revoked, though it cannot wait for validators to the end', async () => {
+    for (const [isStopped, exit] of [
+      [false, 1],
+      [true, 3],
+    ] as const) {
+      const { seq: before } = await world.json('feed', 'status')
+      const child = start(['revoke', 'scope', 'orders:read', '--yes', '--wait', '1/1,60s'], { cwd: world.directory })
+      const ended = new Promise<number | null>((resolve) => child.once('close', resolve))
+      const [out, err] = [text(child.stdout), text(child.stderr)]
+      while ((await world.json('feed', 'status')).seq === before) {}
+      if (isStopped) await world.stop()
+      else child.kill('SIGINT')
+      assert.equal(await ended, exit, await err)
+      assert.match(await out, new RegExp(`^done +revoked scope orders:read\nsequence +${before + 1} `))
+      assert.match(await err, isStopped ? /^ *why +Nothing listens|closed the connection/m : /^$/)
+      if (isStopped) await world.restart()
+    }
+  })
+
   test('follows the feed as validators see it, and looks back', async () => {
     const child = start(['feed', 'tail', '--json', '--count', '1'], { cwd: world.directory })
     const lines = createInterface({ input: child.stdout })
@@ -388,7 +408,9 @@ describe('the command line', () => {
     assert.deepEqual([planned.state, planned.method, planned.selector], ['planned', 'one_cutoff', { subjects: 1 }])
     const piped = await world.signetWith({ input: 'batch-person' }, 'batch', 'plan', '--users-file', '-')
     assert.match(piped.out, /one cutoff/)
-    assert.equal((await world.signet('batch', 'start', planned.id)).code, 2, 'nobody is there to say yes')
+    const unasked = await world.signet('batch', 'start', planned.id)
+    assert.equal(unasked.code, 2, 'nobody is there to say yes')
+    assert.match(unasked.err, /Really suspend 1 person, with 0 grants\?/)
     const { code, out } = await world.signet('batch', 'start', planned.id, '--yes', '--watch', '--json')
     const steps = out
       .trim()

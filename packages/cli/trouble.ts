@@ -98,6 +98,9 @@ const ADVICE: Partial<Record<ApiError['kind'], string>> = {
 
 /** The same where the authority's reason alone says what to do. */
 const ADVICE_FOR_REASON: Readonly<Record<string, string>> = {
+  batch_state:
+    '`signet batch list` says how it stands. To undo one that runs or is paused, cancel it first; one that was undone does not go on.',
+  plan_too_old: 'Plan it again with `signet batch plan`.',
   backup_not_here:
     'Copy it with pg_dump. After going back to such a copy run `signet restore -` before any node starts: it ends what may have been revoked since.',
 }

@@ -108,7 +108,7 @@ const start = command({
       }
       await cli.confirm(`Really ${planned.action} ${grants} grants?`, false, String(grants))
     } else if (!planned.warning) {
-      await cli.confirm(`${planned.action} ${planned.entries} ${planned.method === 'grants' ? 'grants' : 'targets'}?`, flags.yes)
+      await cli.confirm(`Really ${planned.action} ${drawWhole(planned)}?`, flags.yes)
     }
     const accept = planned.warning ? { accept_grants: flags.accept ?? grants } : {}
     const begun = await admin.call('startBatch', {
@@ -230,6 +230,16 @@ async function follow(cli: Cli, admin: AdminClient, id: string): Promise<ExitCod
     await new Promise((resolve) => setTimeout(resolve, LOOK_EVERY_MS))
   }
 }
+
+/** A cutoff on a client or a person ends more than the grants that were counted. */
+function drawWhole({ method, entries, selector, grants = 0 }: Batch): string {
+  if (method === 'grants') return counted(entries, 'grant', 'grants')
+  const whole =
+    selector.client === undefined ? counted(entries, 'person', 'people') : `client ${printable(String(selector.client))}`
+  return `${whole}, with ${counted(grants, 'grant', 'grants')}`
+}
+
+const counted = (count: number, one: string, many: string): string => `${count} ${count === 1 ? one : many}`
 
 const METHODS: Readonly<Record<Batch['method'], string>> = {
   one_cutoff: 'one cutoff, one entry in the log',

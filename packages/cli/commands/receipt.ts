@@ -112,14 +112,19 @@ interface Shown {
   readonly wait?: Wait | undefined
 }
 
-/** Exit code 1 when validators were waited for and some did not follow in time. */
+/** Exit code 1 when validators were waited for and some did not follow in time. What keeps it from asking them does not hide the receipt. */
 export async function showReceipt(
   cli: Cli,
   admin: AdminClient,
   receipt: Receipt,
   { verb, tookMs, wait }: Shown,
 ): Promise<ExitCode> {
-  const fleet = wait === undefined ? undefined : await followed(cli, admin, receipt, wait)
+  let trouble: unknown
+  const unasked = (cause: unknown) => {
+    trouble = cause
+    return undefined
+  }
+  const fleet = wait === undefined ? undefined : await followed(cli, admin, receipt, wait).catch(unasked)
   cli.show({ ...receipt, took_ms: Math.round(tookMs * 10) / 10, ...(fleet === undefined ? {} : { validators: fleet }) }, () =>
     details(
       [
@@ -137,6 +142,7 @@ export async function showReceipt(
       cli.out,
     ),
   )
+  if (trouble !== undefined) throw trouble
   return fleet === undefined || fleet.reached ? EXIT.done : EXIT.refused
 }
 
@@ -166,12 +172,13 @@ async function followed(
   { count, total, seconds }: Wait,
 ): Promise<Followed> {
   const beganMs = cli.now()
+  const { interrupted } = cli
   for (;;) {
     const query = { limit: 1, ...(epoch === undefined ? {} : { epoch }) }
     const { counts } = await admin.call('showRevocation', { params: { seq }, query })
     const waitedMs = cli.now() - beganMs
     const reached = count === undefined ? counts.lagging === 0 : counts.applied >= count
-    if (reached || waitedMs >= seconds * 1000) {
+    if (reached || waitedMs >= seconds * 1000 || interrupted.aborted) {
       const late = counts.lagging + counts.gone === 0 ? [] : (await wholeReceipt(admin, seq, epoch)).items
       const names = late
         .filter(({ state }) => state !== 'applied')
