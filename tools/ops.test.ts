@@ -151,6 +151,17 @@ describe('the Kustomize base', () => {
     )
   })
 
+  test('gives the migration what it needs by the time it runs', () => {
+    const { serviceAccountName, containers } = job.spec.template.spec
+    assert.ok(all.some(({ kind, metadata }) => kind === 'ServiceAccount' && metadata.name === serviceAccountName))
+    assert.equal(containers[0].envFrom[0].configMapRef.name, kustomization.configMapGenerator[0].name)
+    // Both are applied by the sync, and a hook before it would wait for them in vain.
+    assert.equal(job.metadata.annotations['argocd.argoproj.io/hook'], 'Sync')
+    const guide = readFileSync(join(root, 'docs/deploying.md'), 'utf8')
+    for (const command of guide.match(/kubectl (create|delete) (?!namespace)[^`&]*/g) ?? [])
+      assert.match(command, / -n \w/, command)
+  })
+
   test('probes where the program answers, and leaves it time to end', () => {
     const { spec } = deployment.spec.template
     const [container] = spec.containers
@@ -219,6 +230,8 @@ describe('the systemd unit', () => {
   test('starts what the build has, with settings that the program has', () => {
     const [, script = ''] = /^ExecStart=\/usr\/bin\/node \/opt\/signet\/(\S+) /m.exec(unit) ?? []
     assert.ok(existsSync(join(root, script.replace(/\.js$/, '.ts'))), script)
+    for (const [, path = ''] of unit.matchAll(/\/opt\/signet\/(\S+)/g))
+      assert.ok(existsSync(join(root, path.replace(/\.js$/, '.ts'))) && path.endsWith('.js'), `the build has no ${path}`)
     checkNames(Object.fromEntries([...unit.matchAll(/\b(SIGNET_[A-Z_]+)=/g)].map(([, name]) => [name, ''])))
   })
 

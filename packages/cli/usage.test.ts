@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { chmod, mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { chmod, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, before, describe, test } from 'node:test'
@@ -188,6 +188,35 @@ describe('without an authority, the command line', () => {
       /^error {2}The backup was not put in the place of the store\.\n.*not a database\.\n.*Nothing was changed/,
     )
     assert.deepEqual(JSON.parse(settings.err).error.details[0].path, 'database')
+  })
+
+  test('takes every flag of the authority, and hands it on', async () => {
+    const guide = await readFile(join(import.meta.dirname, '../../docs/operating.md'), 'utf8')
+    const flags = [...guide.matchAll(/^\| `\w+` \| `SIGNET_\w+` \| `(--[\w-]+)` /gm)].map(([, flag]) => flag as string)
+    const wrong = ['--failover', 'never', '--insecure-plain-bus', 'never', '--insecure-http-issuer', 'never']
+    const [help, refused, restore] = await Promise.all([
+      signet('serve', '--help'),
+      signet('serve', ...wrong),
+      signet('restore', '-', '--yes', '--database-file', 'nowhere', '--database-direct', 'mysql://x', '--json'),
+    ])
+    assert.ok(flags.length > 15)
+    for (const flag of flags) assert.match(help.out, new RegExp(`\\[?${flag}\\b`), flag)
+    assert.equal(refused.code, 2)
+    for (const setting of ['failover', 'insecurePlainBus', 'insecureHttpIssuer']) assert.match(refused.err, new RegExp(setting))
+    assert.equal(restore.code, 2)
+    for (const setting of ['databaseFile', 'databaseDirect']) assert.match(restore.err, new RegExp(setting))
+  })
+
+  test('tells what a drill does where it is run', async () => {
+    const { code, out } = await signet('drill', 'show', 'mass-sign-out', '--json')
+    const shown = JSON.parse(out)
+    assert.equal(code, 0)
+    assert.match(shown.does[0], /signs 5 people in/)
+    assert.match(shown.does_named[0], /takes back everything/)
+    const file = await credentials(CREDENTIALS)
+    const named = await signet('drill', 'run', 'mass-sign-out', '--environment', 'named', '--credentials', file)
+    assert.match(named.err, /1\. takes back everything/)
+    assert.doesNotMatch(named.err, /signs \d people in/)
   })
 
   test('looks into a token without asking anybody', async () => {

@@ -37,17 +37,29 @@ const show = command({
   args: arg('NAME', 'As `signet drill list` names it'),
   async run(cli: Cli, _flags: object, name: string) {
     const drill = find(name)
-    cli.show({ name: drill.name, brief: drill.brief, does: drill.does, needs: drill.needs ?? {}, harm: drill.named?.harm }, () =>
-      details(
-        [
-          ['drill', cli.out.bold(drill.name)],
-          ['about', drill.brief],
-          ...drill.does.map((does, index) => [index === 0 ? 'does' : '', `${index + 1}. ${does}`] as [string, string]),
-          ['needs', needsOf(drill)],
-          ['when named', drill.named === undefined ? 'only in a scratch environment' : (drill.named.harm ?? 'harms nobody')],
-        ],
-        cli.out,
-      ),
+    const { named } = drill
+    cli.show(
+      {
+        name: drill.name,
+        brief: drill.brief,
+        does: drill.does,
+        needs: drill.needs ?? {},
+        does_named: named?.does,
+        harm: named?.harm,
+      },
+      () =>
+        details(
+          [
+            ['drill', cli.out.bold(drill.name)],
+            ['about', drill.brief],
+            ...numbered('does', drill.does),
+            ['needs', needsOf(drill)],
+            ...(named === undefined
+              ? [['when named', 'only in a scratch environment'] as const]
+              : [...numbered('when named', named.does), ['harm', named.harm ?? 'none'] as const]),
+          ],
+          cli.out,
+        ),
     )
   },
 })
@@ -74,7 +86,8 @@ something was not as it must be.`,
   async run(cli: Cli, flags: RunFlags, name: string): Promise<ExitCode> {
     const drill = find(name)
     cli.say(`${cli.err.bold(drill.name)}: ${drill.brief}`)
-    for (const [index, does] of drill.does.entries()) cli.say(cli.err.dim(`  ${index + 1}. ${does}`))
+    const told = flags.environment === 'named' ? (drill.named?.does ?? []) : drill.does
+    for (const [index, does] of told.entries()) cli.say(cli.err.dim(`  ${index + 1}. ${does}`))
     const stop = () => void closeScratch().finally(() => process.exit(130))
     cli.interrupted.addEventListener('abort', stop, { once: true })
     const began = performance.now()
@@ -155,6 +168,9 @@ const needsOf = ({ needs }: Drill): string | undefined =>
     : Object.keys(needs)
         .map((name) => `--${name}`)
         .join(', ')
+
+const numbered = (title: string, all: readonly string[]) =>
+  all.map((does, index): [string, string] => [index === 0 ? title : '', `${index + 1}. ${does}`])
 
 const jsonStep = ({ what, ok, ms }: Step) => ({ what, ok, ...(ms !== undefined && { ms: Math.round(ms * 10) / 10 }) })
 

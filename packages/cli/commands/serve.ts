@@ -21,15 +21,23 @@ interface ServeFlags {
   readonly bus?: string
   readonly busCredentialsFile?: string
   readonly busCaFile?: string
+  readonly insecurePlainBus?: string
+  readonly failover?: string
   readonly operations?: string
   readonly masterKeyFile?: string
   readonly trustedProxies?: string
   readonly fleetMemorySeconds?: string
   readonly drainSeconds?: string
   readonly logLevel?: string
+  readonly insecureHttpIssuer?: string
 }
 
-type RestoreFlags = Pick<ServeFlags, 'config' | 'state' | 'database' | 'issuer' | 'masterKeyFile'> & { readonly yes: boolean }
+type RestoreFlags = Pick<
+  ServeFlags,
+  'config' | 'state' | 'database' | 'databaseFile' | 'databaseDirect' | 'issuer' | 'masterKeyFile'
+> & {
+  readonly yes: boolean
+}
 
 const FLAGS = {
   config: flag.optional('Settings as JSON (SIGNET_CONFIG)', 'FILE'),
@@ -43,12 +51,15 @@ const FLAGS = {
   bus: flag.optional('"auto" or NATS servers, with commas between them (SIGNET_BUS)', 'URL'),
   busCredentialsFile: flag.optional('Who this node is to NATS (SIGNET_BUS_CREDENTIALS_FILE)', 'FILE'),
   busCaFile: flag.optional('Whose certificates the NATS servers have (SIGNET_BUS_CA_FILE)', 'FILE'),
+  insecurePlainBus: flag.optional('"true": plain nats:// over a network (SIGNET_INSECURE_PLAIN_BUS)', 'true'),
+  failover: flag.optional('may-lose, or lossless: only standbys that have everything are promoted (SIGNET_FAILOVER)', 'HOW'),
   operations: flag.optional('Health details and metrics; default off (SIGNET_OPERATIONS)', 'HOST:PORT'),
   masterKeyFile: flag.optional('Default DIR/master.key (SIGNET_MASTER_KEY_FILE)', 'FILE'),
   trustedProxies: flag.optional('Proxies in front whose X-Forwarded-For is believed; default 0', 'N'),
   drainSeconds: flag.optional('Told to stop, serve on for so long and say "not ready"; default 0', 'SECONDS'),
   fleetMemorySeconds: flag.optional('How long validators that are gone are remembered; default 3600', 'SECONDS'),
   logLevel: flag.optional('debug, info, warn, error, fatal or silent; default info', 'LEVEL'),
+  insecureHttpIssuer: flag.optional('"true": an http issuer over a network (SIGNET_INSECURE_HTTP_ISSUER)', 'true'),
 } as const
 
 export const serve = command({
@@ -91,6 +102,8 @@ to be made anew. The store that was there is kept beside it. The argument is a f
     config: FLAGS.config,
     state: FLAGS.state,
     database: FLAGS.database,
+    databaseFile: FLAGS.databaseFile,
+    databaseDirect: FLAGS.databaseDirect,
     issuer: FLAGS.issuer,
     masterKeyFile: FLAGS.masterKeyFile,
     yes: flag.yes,
@@ -139,12 +152,15 @@ function passedOn(flags: ServeFlags): string[] {
     bus: 'bus',
     busCredentialsFile: 'bus-credentials-file',
     busCaFile: 'bus-ca-file',
+    insecurePlainBus: 'insecure-plain-bus',
+    failover: 'failover',
     operations: 'operations',
     masterKeyFile: 'master-key-file',
     trustedProxies: 'trusted-proxies',
     fleetMemorySeconds: 'fleet-memory-seconds',
     drainSeconds: 'drain-seconds',
     logLevel: 'log-level',
+    insecureHttpIssuer: 'insecure-http-issuer',
   }
   return (Object.keys(names) as (keyof ServeFlags)[]).flatMap((name) => {
     const value = flags[name]

@@ -8,7 +8,7 @@ import type { ScratchOptions } from './scratch.ts'
 export interface Drill {
   readonly name: string
   readonly brief: string
-  /** What it does, in the order in which it does it; told before it begins. */
+  /** What it does in a scratch environment, in the order in which it does it; told before it begins. */
   readonly does: readonly string[]
   /** What it needs beside this program. */
   readonly needs?: { readonly database?: string; readonly bus?: string }
@@ -16,6 +16,8 @@ export interface Drill {
   scratch(run: Run, options: ScratchOptions): Promise<void>
   /** In the environment that the credentials name; absent where there is nothing that should be done to one that is in use. */
   readonly named?: {
+    /** What it does there, which is less. */
+    readonly does: readonly string[]
     /** What people there will notice; they are asked for it. */
     readonly harm: string | undefined
     play(run: Run, admin: AdminClient): Promise<void>

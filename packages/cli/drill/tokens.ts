@@ -39,6 +39,12 @@ export const compromisedToken: Drill = {
     })
   },
   named: {
+    does: [
+      'makes an API and a client of its own, and gets a token',
+      'takes the token back, and checks that introspection says so',
+      'waits until every validator that is there has applied it',
+      'deletes the client and the API again',
+    ],
     harm: undefined,
     async play(run, admin) {
       const uri = `urn:signet:drill:${randomBytes(8).toString('hex')}`
@@ -102,6 +108,7 @@ export const compromisedKey: Drill = {
     })
   },
   named: {
+    does: ['declares the active signing key stolen', 'waits until every validator that is there has applied it'],
     harm: 'Every access token dies and every client renews at once; services that can reach the authority go on.',
     async play(run, admin) {
       await followed(run, admin, await run.timed('the active key is declared stolen, a new one signs', () => stealKey(admin)))
@@ -160,6 +167,7 @@ export const massSignOut: Drill = {
     })
   },
   named: {
+    does: ['takes back everything that was issued until now', 'waits until every validator that is there has applied it'],
     harm: 'Everybody is signed out, and every service has to get a new token.',
     async play(run, admin) {
       await followed(run, admin, await run.timed('everything is taken back', () => endEverything(admin)))
