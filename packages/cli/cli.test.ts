@@ -278,6 +278,10 @@ describe('the command line', () => {
       assert.match(await err, isStopped ? /^ *why +Nothing listens|closed the connection/m : /^$/)
       if (isStopped) await world.restart()
     }
+    const { seq } = await world.json('feed', 'status')
+    const other = await world.signet('receipt', String(seq), '--epoch', 'another')
+    assert.match(other.out, /^revoked +not known: its epoch is over/m)
+    assert.match((await world.signet('receipt', String(seq))).out, /^revoked +scope orders:read/m)
   })
 
   test('follows the feed as validators see it, and looks back', async () => {

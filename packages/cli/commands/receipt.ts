@@ -41,7 +41,8 @@ export function parseWait(text: string): Wait {
 export const receipt = command({
   brief: 'Show who has applied a revocation, and since when that is known',
   about: `By its sequence number, as on the receipt of \`signet revoke\`. A validator reports soon after it applied something, so the time is when it
-certainly had it, not when it got it. Exit code 1 when some have not.`,
+certainly had it, not when it got it. Exit code 1 when some have not. Of an epoch that is over no numbers are kept: with one such, whatever
+it is, the receipt says who has come to the present epoch, which takes over all that was not undone.`,
   flags: { epoch: flag.optional('Of the number, when it is not the present one', 'EPOCH'), wait: WAIT },
   args: arg('SEQ', 'The sequence number'),
   async run(cli: Cli, { epoch, wait }: { epoch?: string; wait?: Wait }, text: string): Promise<ExitCode> {
@@ -50,7 +51,7 @@ certainly had it, not when it got it. Exit code 1 when some have not.`,
     const reached =
       wait === undefined ? undefined : await followed(cli, admin, { seq, ...(epoch === undefined ? {} : { epoch }) }, wait)
     const whole = await wholeReceipt(admin, seq, epoch)
-    cli.show(whole, () => drawReceipt(cli, whole))
+    cli.show(whole, () => drawReceipt(cli, whole, epoch === undefined))
     const done = reached?.reached ?? whole.counts.lagging + whole.counts.gone === 0
     return done ? EXIT.done : EXIT.refused
   },
@@ -67,7 +68,7 @@ function readSeq(text: string): number {
   })
 }
 
-function drawReceipt(cli: Cli, whole: FleetReceipt): string {
+function drawReceipt(cli: Cli, whole: FleetReceipt, isPresent: boolean): string {
   const { out } = cli
   const entry = whole.revocation
   const head = details(
@@ -76,7 +77,11 @@ function drawReceipt(cli: Cli, whole: FleetReceipt): string {
       [
         'revoked',
         entry === undefined
-          ? out.dim('forgotten: nothing that it could match is alive')
+          ? out.dim(
+              isPresent
+                ? 'forgotten: nothing that it could match is alive'
+                : 'not known: its epoch is over, or it was forgotten in this one',
+            )
           : printable(`${entry.kind} ${entry.target}`),
       ],
       ['reason', entry && printable(entry.reason)],
