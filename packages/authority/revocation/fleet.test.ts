@@ -138,6 +138,8 @@ describe('a receipt', () => {
     assert.equal(followingOf({ ...validator, applied: 8 }, place, nowMs), 'lagging')
     assert.equal(followingOf({ ...validator, applied: 8 }, place, nowMs + GONE_AFTER_MS + 1), 'gone')
     assert.equal(followingOf(validator, place, nowMs + GONE_AFTER_MS + 1), 'applied')
+    assert.equal(followingOf(validator, { ...place, presentOnly: true }, nowMs + GONE_AFTER_MS + 1), 'gone')
+    assert.equal(followingOf(validator, { ...place, presentOnly: true }, nowMs), 'applied')
     assert.equal(followingOf({ ...validator, epoch: 'f', applied: 99 }, place, nowMs), 'lagging')
     assert.equal(followingOf({ ...validator, epoch: 'f', applied: 0 }, { ...place, headEpoch: 'f' }, nowMs), 'applied')
   })

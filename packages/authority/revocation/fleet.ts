@@ -177,8 +177,10 @@ const MAX_STEPS = 16
 export type Following = 'applied' | 'lagging' | 'gone'
 
 export function followingOf(validator: ValidatorRecord, place: FleetPlace, nowMs: number): Following {
-  if (validator.epoch === place.epoch ? validator.applied >= place.seq : validator.epoch === place.headEpoch) return 'applied'
-  return nowMs - validator.seenMs > GONE_AFTER_MS ? 'gone' : 'lagging'
+  const isSilent = nowMs - validator.seenMs > GONE_AFTER_MS
+  const hasCome = validator.epoch === place.epoch ? validator.applied >= place.seq : validator.epoch === place.headEpoch
+  if (hasCome && !(isSilent && place.presentOnly)) return 'applied'
+  return isSilent ? 'gone' : 'lagging'
 }
 
 /** When it was known that a validator had applied a number: a moment at which it certainly had. Undefined when it has not. */

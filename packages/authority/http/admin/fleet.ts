@@ -11,7 +11,7 @@ export function fleetHandlers({ store }: Parts): Some<'listFleet' | 'showRevocat
   return {
     async listFleet({ query }) {
       const [{ epoch, seq }, nowMs] = await Promise.all([store.revocations.head(), store.now()])
-      const place = { epoch, seq, headEpoch: epoch }
+      const place = { epoch, seq, headEpoch: epoch, presentOnly: true } as const
       const [counts, validators] = await Promise.all([store.fleet.count(place, nowMs - GONE_AFTER_MS), page(query)])
       return {
         epoch,

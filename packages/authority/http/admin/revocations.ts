@@ -60,7 +60,7 @@ export function revocationHandlers({ store, keys, revoker, registry, feed, setti
         open: settings.feedOpen,
         node: { seq: registry.position?.seq ?? 0, age_ms: Number.isFinite(ageMs) ? ageMs : null },
         readers: feed.readers,
-        fleet: await store.fleet.count({ epoch, seq, headEpoch: epoch }, (await store.now()) - GONE_AFTER_MS),
+        fleet: await store.fleet.count({ epoch, seq, headEpoch: epoch, presentOnly: true }, (await store.now()) - GONE_AFTER_MS),
       }
     },
   }

@@ -55,6 +55,8 @@ export function fleetContract(given: () => Store): void {
     ])
     const place = { epoch: 'e', seq: 9, headEpoch: 'e' }
     assert.deepEqual(await fleet.count(place, NOW_MS - 50), { applied: 2, lagging: 2, gone: 1 })
+    assert.deepEqual(await fleet.count({ ...place, presentOnly: true }, NOW_MS + 50_000), { applied: 0, lagging: 0, gone: 5 })
+    assert.deepEqual(await fleet.count({ ...place, presentOnly: true }, NOW_MS - 50), { applied: 1, lagging: 2, gone: 2 })
     // A number of the epoch before: who is in the present one has taken it over.
     assert.deepEqual(await fleet.count({ ...place, epoch: 'before', seq: 100 }, NOW_MS - 50), { applied: 4, lagging: 1, gone: 0 })
     const first = await fleet.list({ limit: 3 })

@@ -25,6 +25,8 @@ export interface FleetPlace {
   readonly epoch: string
   readonly seq: number
   readonly headEpoch: string
+  /** Who is there now is asked: whoever is silent is gone, though he had come to the place before. */
+  readonly presentOnly?: true
 }
 
 export interface FleetCounts {

@@ -33,7 +33,7 @@ async function countFleet(sql: Sql, place: FleetPlace, aliveSinceMs: number): Pr
   const row = await sql.readOne(
     `select count(*) as known, coalesce(sum(applied), 0) as applied,
        coalesce(sum(case when applied = 0 and seen_ms < $4 then 1 else 0 end), 0) as gone
-     from (select ${APPLIED} as applied, seen_ms from validators) as counted`,
+     from (select ${place.presentOnly ? `case when seen_ms < $4 then 0 else ${APPLIED} end` : APPLIED} as applied, seen_ms from validators) as counted`,
     [...placeValues(place), aliveSinceMs],
   )
   const [known, applied, gone] = [Number(row?.known), Number(row?.applied), Number(row?.gone)]
