@@ -33,6 +33,7 @@ describe('alert rules', () => {
     const expressions = [...rules.matchAll(/^ +expr: (.*)$/gm)].map(([, text]) => text as string)
     const named = expressions.flatMap((text) => text.match(/\bsignet_\w+/g) ?? [])
     assert.ok(named.length > 10)
+    assert.ok(named.includes('signet_region_age_seconds'), 'nobody hears of a region that is cut off')
     for (const name of named) {
       const base = name.replace(/_(bucket|count|sum)$/, '')
       assert.ok(served.has(name) || (served.has(base) && served.get(base) === 'histogram'), `no node serves ${name}`)
