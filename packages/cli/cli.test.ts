@@ -434,4 +434,26 @@ describe('the command line', () => {
     assert.match((await world.signet('batch', 'list')).out, /cancelled[\s\S]*done/)
     assert.equal((await world.signet('batch', 'plan', '--network', '10.0.0.0/8', '--agent', 'x')).code, 1)
   })
+
+  test('watches a batch on, though the authority goes and comes back', async () => {
+    const names = ['batch-1', 'batch-2', 'batch-3']
+    for (const name of names) await world.signetWith({ input: 'correct horse battery 17' }, 'user', 'create', name)
+    const people = names.flatMap((name) => ['--user', name])
+    const planned = await world.json('batch', 'plan', '--action', 'suspend', ...people, '--per-second', '1', '--reason', 'a test')
+    const child = start(['batch', 'start', planned.id, '--yes', '--watch', '--json'], { cwd: world.directory })
+    const ended = new Promise<number | null>((resolve) => child.once('close', resolve))
+    const err = text(child.stderr)
+    const steps: { state: string; moved: number }[] = []
+    const first = Promise.withResolvers<void>()
+    createInterface({ input: child.stdout }).on('line', (line) => {
+      steps.push(JSON.parse(line))
+      first.resolve()
+    })
+    await first.promise
+    await world.stop()
+    await new Promise((resolve) => setTimeout(resolve, 500)) // It has asked in vain by then; if not, this shows less, and is right all the same.
+    await world.restart()
+    assert.equal(await ended, 0, await err)
+    assert.deepEqual([steps.at(-1)?.state, steps.at(-1)?.moved], ['done', 3])
+  })
 })

@@ -1,5 +1,6 @@
 /** Many at once: what a selector names is counted first, then taken back, held or let go on at a bounded rate. */
 import { readFile } from 'node:fs/promises'
+import { setTimeout as wait } from 'node:timers/promises'
 import type { AdminClient } from '@signet/api/client.ts'
 import type { Batch, Call } from '@signet/api/schema.ts'
 import { buildRouteMap } from '@stricli/core'
@@ -8,7 +9,7 @@ import { arg, command, flag, given, parseCount } from '../command.ts'
 import { printable } from '../output/printable.ts'
 import { details } from '../output/table.ts'
 import { localTime, relative, timeOf } from '../output/time.ts'
-import { EXIT, type ExitCode, Trouble } from '../trouble.ts'
+import { EXIT, type ExitCode, Trouble, troubleOf } from '../trouble.ts'
 
 type Body = NonNullable<Call<'planBatch'>['body']>
 type Selector = Body['selector']
@@ -153,7 +154,8 @@ const show = command({
 
 const watch = command({
   brief: 'Show how a batch goes until it ends or is paused',
-  about: 'With --json a line for each step. Ctrl-C ends the watching, not the batch. Exit code 1 when it did not get done.',
+  about:
+    'With --json a line for each step. An authority that is away is asked again for a minute. Ctrl-C ends the watching, not the batch. Exit code 1 when it did not get done.',
   args: BATCH,
   run: async (cli: Cli, _flags: object, id: string) => follow(cli, await cli.admin(), id),
 })
@@ -207,19 +209,21 @@ after a crash, and can be paused, cancelled and, when it only suspended, undone.
 })
 
 const LOOK_EVERY_MS = 250
+const AWAY_MS = 1000
+const PATIENCE_MS = 60_000
 const BAR = 24
 
 async function follow(cli: Cli, admin: AdminClient, id: string): Promise<ExitCode> {
   let told = ''
   for (;;) {
-    const now = await admin.call('showBatch', { params: { id } })
+    const now = await look(cli, admin, id)
     const isOver = now.state !== 'running'
     const step = JSON.stringify([now.state, now.moved, now.unmoved])
     if (cli.json && step !== told) cli.line(now, () => '')
     told = step
     if (isOver || cli.interrupted.aborted) {
       if (!cli.json) cli.show(now, () => draw(cli, now))
-      return now.state === 'done' || !isOver ? EXIT.done : EXIT.refused
+      return now.state === 'done' ? EXIT.done : EXIT.refused
     }
     const share = now.entries === 0 ? 1 : Math.min(1, (now.moved + now.unmoved) / now.entries)
     const full = Math.round(share * BAR)
@@ -227,7 +231,22 @@ async function follow(cli: Cli, admin: AdminClient, id: string): Promise<ExitCod
     cli.progress(
       `${'█'.repeat(full)}${cli.err.dim('░'.repeat(BAR - full))} ${Math.floor(share * 100)} %  ${now.moved} of ${now.entries}  ${cli.err.dim(`about ${Math.ceil(left)} s left`)}`,
     )
-    await new Promise((resolve) => setTimeout(resolve, LOOK_EVERY_MS))
+    await wait(LOOK_EVERY_MS, undefined, { signal: cli.interrupted }).catch(() => {})
+  }
+}
+
+/** Whoever watches does not give up with the node he asks: another carries the batch on, or this one when it is back. */
+async function look(cli: Cli, admin: AdminClient, id: string): Promise<Batch> {
+  const beganMs = cli.now()
+  for (;;) {
+    try {
+      return await admin.call('showBatch', { params: { id } })
+    } catch (error) {
+      const isOver = cli.interrupted.aborted || cli.now() - beganMs > PATIENCE_MS
+      if (isOver || troubleOf(error).exit !== EXIT.unreachable) throw error
+      cli.progress(cli.err.dim('The authority does not answer; asking on. A batch goes on by itself, on any node.'))
+      await wait(AWAY_MS, undefined, { signal: cli.interrupted }).catch(() => {})
+    }
   }
 }
 
