@@ -61,12 +61,19 @@ export type FaultCode =
   | 'overloaded'
   | 'stopping'
 
+/** `because` is for whoever reads the log: what was found. Never on the wire; nothing secret or personal. */
+export interface FaultOptions {
+  readonly because?: string
+  readonly cause?: unknown
+  readonly retryAfterSeconds?: number
+}
+
 /** Something of ours is broken or cut off: 503 with Retry-After, never `invalid_grant`. */
 export class Fault extends Error {
   readonly code: FaultCode
   readonly retryAfterSeconds: number
-  constructor(code: FaultCode, options: { cause?: unknown; retryAfterSeconds?: number } = {}) {
-    super(code, { cause: options.cause })
+  constructor(code: FaultCode, options: FaultOptions = {}) {
+    super(options.because === undefined ? code : `${code}: ${options.because}`, { cause: options.cause })
     this.name = 'Fault'
     this.code = code
     this.retryAfterSeconds = options.retryAfterSeconds ?? 1
@@ -79,5 +86,4 @@ export const refusal = (
   retryAfterSeconds?: number,
   details?: readonly RefusalDetail[],
 ): Refusal => new Refusal(code, reason, retryAfterSeconds, details)
-export const fault = (code: FaultCode, options?: { cause?: unknown; retryAfterSeconds?: number }): Fault =>
-  new Fault(code, options)
+export const fault = (code: FaultCode, options?: FaultOptions): Fault => new Fault(code, options)

@@ -122,7 +122,9 @@ export function issueFloor(
 ): number {
   registry.assertMayMint()
   const oldestMs = Math.max(ageMs(clock, client.knownAt), ageMs(clock, issuer.at))
-  if (oldestMs > settings.mintStalenessMilliseconds) throw fault('overloaded')
+  if (oldestMs > settings.mintStalenessMilliseconds) {
+    throw fault('overloaded', { because: `the request took so long that what it knows is ${Math.round(oldestMs)} ms old` })
+  }
   let floorMs = Math.max(client.record.cutoffMs, issuer.standing.cutoffMs)
   for (const standing of standings) if (standing !== undefined) floorMs = Math.max(floorMs, standing.cutoffMs)
   // A scope has no record. The log alone says, perhaps more than the request began with, which `reachMs` is for.

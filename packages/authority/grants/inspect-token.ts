@@ -72,7 +72,7 @@ const MAX_AGE_MS = 30_000
 
 function inspectAccessToken(token: string, asker: ClientRecord, parts: InspectionParts): Inspection | undefined {
   const { livingTokens, registry } = parts
-  if (registry.ageMs() > MAX_AGE_MS) throw fault('store_unavailable')
+  if (registry.ageMs() > MAX_AGE_MS) throw fault('store_unavailable', { because: 'the log was last known whole too long ago' })
   const life = livingTokens.judge(token)
   if (!life.alive) return undefined
   const { claims } = life

@@ -35,6 +35,8 @@ describe('a node that has not heard of the log for too long', () => {
       surroundings.clock.step(5000) // The machine slept: its timers did not run, the world went on.
       const asleep = await refresh(authority, token)
       assert.deepEqual([asleep.status, asleep.body.error, asleep.body.action], [503, 'temporarily_unavailable', 'retry'])
+      assert.throws(() => authority.registry.assertMayMint(), /^Fault: store_unavailable: .* 5000 ms ago$/, 'the log says why')
+      assert.doesNotMatch(JSON.stringify(asleep.body), /ago/, 'why it is, is nobody else’s business')
       assert.equal((await authority.post('/token', { grant_type: 'client_credentials' }, basicAuth('web'))).status, 503)
       await authority.registry.lookNow()
       assert.equal((await refresh(authority, token)).status, 200)

@@ -114,7 +114,7 @@ export async function refreshToken(request: RefreshRequest, caller: Caller, part
     // A sibling was faster. Judge again, by what stands now; the proofs are used up by this request, which goes on.
     uses = []
   }
-  throw fault('overloaded')
+  throw fault('overloaded', { because: 'other uses of this refresh token were first each time' })
 }
 
 /** A loser's token is spent, so its second round repeats; the rounds after that are for siblings that race on. */

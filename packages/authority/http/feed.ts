@@ -72,7 +72,8 @@ export function feedRoutes(app: FastifyInstance, parts: FeedRouteParts): void {
     if (reply.raw.destroyed) return reply
     const own = downloads.get(owner) ?? 0
     const all = [...downloads.values()].reduce((sum, each) => sum + each, 0)
-    if (all >= MAX_DOWNLOADS || own >= MAX_DOWNLOADS / 2) throw fault('overloaded', { retryAfterSeconds: 2 })
+    if (all >= MAX_DOWNLOADS || own >= MAX_DOWNLOADS / 2)
+      throw fault('overloaded', { because: 'too many snapshots are being sent', retryAfterSeconds: 2 })
     downloads.set(owner, own + 1)
     const patience = parts.timers.after(DOWNLOAD_MS, () => reply.raw.destroy())
     reply.raw.once('close', () => {

@@ -110,7 +110,7 @@ export async function openKeyRing(parts: KeyRingParts): Promise<KeyRing> {
     signer(purpose) {
       lookAgainIfOld()
       const key = picture.active.get(purpose)
-      if (key === undefined) throw fault('keys_unavailable')
+      if (key === undefined) throw fault('keys_unavailable', { because: `no ${purpose} key is active` })
       return key
     },
     ring(version) {
@@ -194,12 +194,13 @@ export async function openKeyRing(parts: KeyRingParts): Promise<KeyRing> {
   function lookAgainIfOld(): void {
     if (doubts > 0) {
       if (reading === undefined) dispel()
-      throw fault('keys_unavailable')
+      throw fault('keys_unavailable', { because: 'the store may have gone back in time, and the keys are not read again yet' })
     }
     const age = Math.max(clock.now() - picture.startedAt.wall, clock.monotonic() - picture.startedAt.monotonic)
     if (age < LOOK_AGAIN_MS) return
     if (reading === undefined) startReading().catch(() => {}) // Recorded in `readFailed`.
-    if (readFailed && age >= PICTURE_SECONDS * 1000) throw fault('keys_unavailable')
+    if (readFailed && age >= PICTURE_SECONDS * 1000)
+      throw fault('keys_unavailable', { because: 'the keys could not be read for too long' })
   }
 
   async function tick(): Promise<void> {
@@ -229,7 +230,7 @@ export async function openKeyRing(parts: KeyRingParts): Promise<KeyRing> {
       const retiredAt = nowAt + overlapSeconds(purpose, settings, picture.lives)
       if (await make({ kind: 'activate', next, active, retiredAt }, actor)) return settle(next.id)
     }
-    throw fault('keys_unavailable')
+    throw fault('keys_unavailable', { because: 'other nodes moved the keys each time' })
   }
 
   /** Brings the picture up to date after a move by hand, with a new next key in place. */

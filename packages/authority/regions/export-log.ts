@@ -75,7 +75,7 @@ export function exportLog(parts: ExportParts): LogExport {
   async function somethingNew(after: LogPlace, waitMs: number): Promise<void> {
     const { position } = registry
     if (waitMs <= 0 || position?.epoch !== after.epoch || position.seq > after.seq) return
-    if (waiting.size >= MAX_WAITING) throw fault('overloaded')
+    if (waiting.size >= MAX_WAITING) throw fault('overloaded', { because: 'too many wait for news of the log' })
     await new Promise<void>((resolve) => {
       const timer = parts.timers.after(waitMs, () => done())
       const done = () => {
@@ -105,7 +105,7 @@ export function exportLog(parts: ExportParts): LogExport {
         entries: read.filter((entry) => entry.origin === undefined).map(writeEntry),
       }
     }
-    throw fault('overloaded')
+    throw fault('overloaded', { because: 'the log was begun anew each time it was read' })
   }
 
   async function note(region: string, have: LogPlace): Promise<void> {

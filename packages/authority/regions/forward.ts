@@ -79,7 +79,8 @@ export function createForward({ self, links, isTakenOver, forwarded }: ForwardPa
   const taken = new Map<string, number>()
   return async (question, caller) => {
     const own = taken.get(caller) ?? 0
-    if (underWay >= MAX_UNDER_WAY || own >= MAX_OF_CALLER) throw fault('overloaded')
+    if (underWay >= MAX_UNDER_WAY || own >= MAX_OF_CALLER)
+      throw fault('overloaded', { because: 'too many requests wait for other regions' })
     underWay++
     taken.set(caller, own + 1)
     let failed: unknown

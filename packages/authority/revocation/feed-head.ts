@@ -25,7 +25,8 @@ export function createHeadReader(parts: { readonly store: Pick<Store, 'revocatio
     waiting = []
     reading = true
     const late = Promise.withResolvers<never>()
-    const timer = parts.timers.after(PATIENCE_MS, () => late.reject(fault('store_unavailable')))
+    const because = 'the head of the log was not read in time'
+    const timer = parts.timers.after(PATIENCE_MS, () => late.reject(fault('store_unavailable', { because })))
     Promise.race([parts.store.revocations.head(), late.promise])
       .then(
         (head) => {
@@ -44,7 +45,8 @@ export function createHeadReader(parts: { readonly store: Pick<Store, 'revocatio
 
   return {
     read() {
-      if (waiting.length >= MAX_WAITING) return Promise.reject(fault('overloaded'))
+      if (waiting.length >= MAX_WAITING)
+        return Promise.reject(fault('overloaded', { because: 'too many wait for the head of the log' }))
       const question = Promise.withResolvers<LogHead>()
       waiting.push(question)
       if (!reading) start()

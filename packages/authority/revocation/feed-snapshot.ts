@@ -68,13 +68,13 @@ export function createSnapshotMaker(parts: SnapshotParts): SnapshotMaker {
       made = { snapshot, atMs }
       return snapshot
     }
-    throw fault('overloaded')
+    throw fault('overloaded', { because: 'the log was begun anew each time a snapshot was made' })
   }
 
   /** Undefined when another epoch began meanwhile. */
   async function makeOnce(): Promise<FeedSnapshot | undefined> {
     const { position, salt } = view
-    if (position === undefined || salt === undefined) throw fault('store_unavailable')
+    if (position === undefined || salt === undefined) throw fault('store_unavailable', { because: 'the log was never read' })
     const digest = createHash('sha256')
     const records: Uint8Array[] = []
     let length = 0

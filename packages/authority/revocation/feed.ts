@@ -142,7 +142,8 @@ class Feed implements FeedHub {
     const most = this.#parts.maxReaders ?? MAX_READERS
     const owned = this.#owned.get(reader.owner) ?? 0
     if (this.#closed) throw fault('stopping')
-    if (this.readers >= most || owned >= Math.max(1, most / 2)) throw fault('overloaded', { retryAfterSeconds: 5 })
+    if (this.readers >= most || owned >= Math.max(1, most / 2))
+      throw fault('overloaded', { because: 'all places for readers of the feed are taken', retryAfterSeconds: 5 })
     reader.open()
     this.#owned.set(reader.owner, owned + 1)
     this.#behind.add(reader)

@@ -166,9 +166,15 @@ class LiveRegistry implements Registry {
 
   assertMayMint(): void {
     const { settings } = this.#parts
-    if (this.ageMs() > settings.mintStalenessMilliseconds) throw fault('store_unavailable')
+    const ageMs = this.ageMs()
+    if (ageMs > settings.mintStalenessMilliseconds) {
+      throw fault('store_unavailable', { because: `the log was last known whole ${Math.round(ageMs)} ms ago` })
+    }
     const offsetMs = Math.abs(this.clockOffsetMs() ?? 0) - this.#storeClock.giveMs()
-    if (offsetMs > settings.clockOffsetMilliseconds) throw fault('clock_unsure', { retryAfterSeconds: 5 })
+    if (offsetMs > settings.clockOffsetMilliseconds) {
+      const because = `this node's clock and the store's are at least ${Math.round(offsetMs)} ms apart`
+      throw fault('clock_unsure', { because, retryAfterSeconds: 5 })
+    }
   }
 
   sawInTime(epoch: string, seq: number): boolean {

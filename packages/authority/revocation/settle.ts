@@ -108,7 +108,7 @@ async function announceKeys({ bus, keys }: SettleParts): Promise<void> {
 async function confirm(pending: PendingReceipt, first: Made, parts: SettleParts): Promise<RevocationReceipt> {
   let made = first
   for (let raises = 0; await isOutrun(pending, made, parts); raises++) {
-    if (raises === MAX_RAISES) throw fault('store_unavailable')
+    if (raises === MAX_RAISES) throw fault('store_unavailable', { because: 'each commit took longer than its allowance' })
     parts.observe?.raised?.(pending.target.kind)
     parts.registry.foundLate(made.place.epoch, made.place.seq) // Who asks again is told of the one that follows.
     made = await raise(pending, made.span, parts)

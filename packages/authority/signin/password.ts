@@ -123,7 +123,8 @@ function createPool(): { run<T>(work: () => Promise<T>): Promise<T> } {
   return {
     async run(work) {
       if (running >= RUNNING) {
-        if (waiting.length >= WAITING) throw fault('overloaded', { retryAfterSeconds: 2 })
+        if (waiting.length >= WAITING)
+          throw fault('overloaded', { because: 'too many passwords wait to be checked', retryAfterSeconds: 2 })
         await new Promise<void>((resolve) => waiting.push(resolve)) // Whoever leaves hands over its place.
       } else running++
       try {

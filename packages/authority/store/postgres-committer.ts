@@ -211,7 +211,7 @@ async function begin(line: Line): Promise<Beginning & { readonly session: Sessio
       // Behind a pooler the server can be another one than the connection was made to.
       if (session.timeline === row.timeline)
         return { session, nowMs: row.now_ms as number, known: knownFrom(row, postgresDialect) }
-      if (tries === 2) throw fault('store_unavailable')
+      if (tries === 2) throw fault('store_unavailable', { because: 'the pooler lends connections to another server each time' })
       await line.drop()
     } catch (error) {
       if (tries === 2 || postgresFault(error) === undefined || performance.now() - began > AGAIN_MS) throw error

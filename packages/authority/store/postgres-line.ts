@@ -69,7 +69,8 @@ export class Session {
 
   /** Sends one statement; errors come as they are (see `postgresFault`). */
   async query(text: string, values: readonly Value[] = []): Promise<Answer> {
-    if (this.#outstanding >= MAX_OUTSTANDING) throw fault('overloaded')
+    if (this.#outstanding >= MAX_OUTSTANDING)
+      throw fault('overloaded', { because: 'too many statements wait for one connection' })
     this.#outstanding++
     try {
       const answer = await this.#client.query({
@@ -253,7 +254,10 @@ async function prepareSession(session: Session, writes: boolean): Promise<void> 
     current_setting('synchronous_commit', true) as durable`
   const row = (await session.query(text)).rows[0]
   // The truth is on the primary: a standby that answers reads would answer old ones.
-  if (row?.standby === true || (writes && row?.read_only === 'on')) throw fault('store_read_only')
+  if (row?.standby === true || (writes && row?.read_only === 'on'))
+    throw fault('store_read_only', {
+      because: row?.standby === true ? 'this server is a standby' : 'this server takes no writes',
+    })
   // In each transaction, since behind a pooler the next one may be on another connection.
   if (row?.durable === 'off') session.begins = ['set local synchronous_commit = on']
 }

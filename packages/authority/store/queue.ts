@@ -47,7 +47,7 @@ export class Queue {
   }
   /** Adds a transaction; its answer comes when a commit has taken it along. */
   add<T>(run: (tx: Tx, work: Work) => Promise<T>): Promise<T> {
-    if (this.#jobs.length >= MAX_WAITING) return Promise.reject(fault('overloaded'))
+    if (this.#jobs.length >= MAX_WAITING) return Promise.reject(fault('overloaded', { because: 'too many transactions wait' }))
     return new Promise((resolve, reject) => {
       const sinceMs = this.#clock.monotonic()
       this.#jobs.push({
@@ -69,7 +69,7 @@ export class Queue {
     for (; at < this.#jobs.length && taken.length < most; at++) {
       const job = this.#jobs[at] as Job
       if (job.sinceMs < oldest) {
-        job.reject(fault('overloaded'))
+        job.reject(fault('overloaded', { because: 'a transaction waited too long for its turn' }))
         continue
       }
       if (job.alone && taken.length > 0) break
