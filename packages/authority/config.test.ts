@@ -81,7 +81,7 @@ describe('configuration', () => {
     assert.equal(loadConfig({ listen: '[::1]:65535' }, {}).port, 65_535)
     assert.match(
       problemOf(() => loadConfig({ config: fileWith({ lissten: 'x' }) }, {})),
-      /unknown setting: lissten/,
+      /lissten \(file .*\): is no setting; did you mean listen\?$/m,
     )
     assert.match(
       problemOf(() => loadConfig({ config: fileWith({ policy: { graceSeconds: 9999 } }) }, {})),
@@ -92,15 +92,47 @@ describe('configuration', () => {
     })
     const problem = problemOf(() => loadConfig({ config: inside }, {}))
     assert.ok(problem.includes(`region.peers.0.name (file ${inside}): must be 1 to 32 lower-case`), problem)
-    assert.ok(problem.includes('unknown setting: region.more'), problem)
+    assert.ok(problem.includes(`region.more (file ${inside}): is no setting`), problem)
     assert.match(
       problemOf(() => loadConfig({ config: fileWith('{') }, {})),
       /not JSON/,
     )
     assert.match(
-      problemOf(() => loadConfig({ config: '/nonexistent/signet.json' }, {})),
-      /not found/,
+      problemOf(() => loadConfig({}, { SIGNET_CONFIG: '/nonexistent/signet.json' })),
+      /config file \(SIGNET_CONFIG\): .*signet\.json: not found/,
     )
+  })
+
+  it('says of settings that do not go together where each was given', () => {
+    const policy = fileWith({ policy: { accessTokenSeconds: 900, graceSecnds: 3 }, databaseDirect: 'postgres://direct/signet' })
+    const lines = (flags: Record<string, string>, env: Record<string, string>) =>
+      problemOf(() => loadConfig(flags, env))
+        .split('\n')
+        .slice(1)
+    assert.deepEqual(lines({ config: policy, issuer: 'http://auth.example/x' }, { SIGNET_BUS_CA_FILE: '/ca.pem' }), [
+      '  issuer (--issuer): must be an origin without a path',
+      '  issuer (--issuer): plain http is for loopback only; use https, or set insecureHttpIssuer to true in the file if you mean it',
+      `  databaseDirect (file ${policy}): is for PostgreSQL, and database is "sqlite"`,
+      '  busCaFile (SIGNET_BUS_CA_FILE): is for a bus on NATS, and bus is "auto"',
+      `  policy.graceSecnds (file ${policy}): is no setting; did you mean graceSeconds?`,
+    ])
+    assert.deepEqual(lines({ database: 'mysql://x' }, { SIGNET_DATABASE_FILE: '/nonexistent/url' }), [
+      '  database (--database): give either database or databaseFile, not both',
+      '  databaseFile (SIGNET_DATABASE_FILE): give either database or databaseFile, not both',
+      '  databaseFile (SIGNET_DATABASE_FILE): /nonexistent/url: not found',
+      '  databaseFile (SIGNET_DATABASE_FILE): must be a postgres:// URL, or "sqlite"',
+    ])
+  })
+
+  it('refuses a variable that is nearly called as one of ours, and says which, but not what is in it', () => {
+    const problem = problemOf(() =>
+      loadConfig({ 'drain-seconds': 'x' }, { SIGNET_DATABSE: 'postgres://u:geheim@h/d', SIGNET_PORT: 'tcp://10.0.0.1:80' }),
+    )
+    assert.deepEqual(problem.split('\n').slice(1), [
+      '  SIGNET_DATABSE: is no setting; did you mean SIGNET_DATABASE?',
+      '  drainSeconds (--drain-seconds): must be a whole number from 0 to 300, not "x"',
+    ])
+    loadConfig({}, { SIGNET_PORT: 'tcp://10.0.0.1:80', SIGNET_VERSION: '1.2', SIGNET_CONFIG: '' })
   })
 
   it('takes the bus from the database unless it is named', () => {
@@ -118,12 +150,12 @@ describe('configuration', () => {
 
   it('refuses a bus that would give its credentials away, or that cannot be', () => {
     for (const [bus, sentence] of [
-      ['nats://user:secret@127.0.0.1:4222', /^\s*bus: must not hold a user name or password/m],
-      ['nats://nats.example:4222', /^\s*bus: plain nats:\/\/ is for this machine only.*insecurePlainBus/m],
+      ['nats://user:secret@127.0.0.1:4222', /^\s*bus \(--bus\): must not hold a user name or password/m],
+      ['nats://nats.example:4222', /^\s*bus \(--bus\): plain nats:\/\/ is for this machine only.*insecurePlainBus/m],
       ['nats://127.0.0.1:4222,tls://nats.example', /all nats:\/\/ or all tls:\/\//],
-      ['redis://127.0.0.1', /bus: must be nats:\/\//],
-      ['nats://127.0.0.1:4222/?x=1', /bus: must be nats:\/\//],
-      ['', /bus: must be nats:\/\//],
+      ['redis://127.0.0.1', /bus \(--bus\): must be nats:\/\//],
+      ['nats://127.0.0.1:4222/?x=1', /bus \(--bus\): must be nats:\/\//],
+      ['', /bus \(--bus\): must be nats:\/\//],
       [Array(17).fill('nats://127.0.0.1').join(','), /1 to 16 servers/],
     ] as const) {
       const problem = problemOf(() => loadConfig({ bus }, {}))
@@ -140,7 +172,7 @@ describe('configuration', () => {
     chmodSync(file, 0o644)
     assert.match(
       problemOf(() => loadConfig({ bus, 'bus-credentials-file': file }, {})),
-      /busCredentialsFile: .*0600/,
+      /busCredentialsFile \(--bus-credentials-file\): .*0600/,
     )
     chmodSync(file, 0o600)
     assert.deepEqual(loadConfig({ bus, 'bus-credentials-file': file, 'bus-ca-file': file }, {}).bus, {
@@ -151,11 +183,11 @@ describe('configuration', () => {
     })
     assert.match(
       problemOf(() => loadConfig({ bus }, { SIGNET_BUS_CA_FILE: '/nonexistent/ca.pem' })),
-      /busCaFile: .*not found/,
+      /busCaFile \(SIGNET_BUS_CA_FILE\): .*not found/,
     )
     assert.match(
       problemOf(() => loadConfig({ 'bus-credentials-file': file }, {})),
-      /busCredentialsFile: is for a bus on NATS/,
+      /busCredentialsFile \(--bus-credentials-file\): is for a bus on NATS/,
     )
   })
 
@@ -194,10 +226,10 @@ describe('configuration', () => {
     )
     assert.equal(JSON.stringify(region).includes('a secret'), false)
     const problem = (peers: unknown, name = 'east') => problemOf(() => load({ name, peers }))
-    assert.match(problem([peer], 'west'), /a name of its own/)
-    assert.match(problem([{ ...peer, url: 'http://west.example' }]), /plain http is for loopback only/)
-    assert.match(problem([{ ...peer, url: 'https://west.example/auth' }]), /must be an origin/)
-    assert.match(problem([{ ...peer, clientSecretFile: '/nonexistent/secret' }]), /not found/)
+    assert.match(problem([peer], 'west'), /region \(file .*\): .*a name of its own/)
+    assert.match(problem([peer, { ...peer, url: 'http://west.example' }]), /region\.peers\.1\.url \(file .*\): plain http is for/)
+    assert.match(problem([{ ...peer, url: 'https://west.example/auth' }]), /region\.peers\.0\.url \(file .*\): must be an origin/)
+    assert.match(problem([{ ...peer, clientSecretFile: '/nonexistent/secret' }]), /clientSecretFile \(file .*\): .*not found/)
     chmodSync(secret, 0o644)
     assert.match(problem([peer]), /clientSecretFile/)
     assert.match(problem([], 'East'), /lower-case/)

@@ -7,6 +7,7 @@ import { join, resolve } from 'node:path'
 import {
   ADDRESS_FORM,
   ConfigError,
+  type ConfigProblem,
   type ConfigSource,
   gatherConfig,
   isAddress,
@@ -157,126 +158,134 @@ const schema = z.strictObject({
 /** Throws a ConfigError; its message lists every problem, one to a line. */
 export function loadConfig(flags: Readonly<Record<string, string | undefined>>, env: NodeJS.ProcessEnv): Config {
   const readText = (path: string) => readFileSync(path, 'utf8')
-  return build(gatherConfig(schema, SOURCES, { file: flags.config ?? env.SIGNET_CONFIG, env, flags, readText }))
+  const { settings, where } = gatherConfig(schema, SOURCES, { fileVariable: 'SIGNET_CONFIG', env, flags, readText })
+  const problems: ConfigProblem[] = []
+  const config = build(settings, (path, message) => problems.push({ path: where(path), message }))
+  if (config === undefined || problems.length > 0) throw new ConfigError(problems)
+  return config
 }
 
-function build(given: z.infer<typeof schema>): Config {
+type Given = z.infer<typeof schema>
+/** Says that a setting will not do. */
+type Refuse = (path: string, message: string) => void
+
+function build(given: Given, refuse: Refuse): Config | undefined {
   const { host, port } = splitAddress(given.listen)
   const issuer = (given.issuer ?? `http://localhost:${port}`).replace(/\/+$/, '')
   const url = new URL(issuer)
-  const problems: string[] = []
   if (url.search !== '' || url.hash !== '' || url.username !== '')
-    problems.push('issuer: must have no query, fragment or user name (RFC 8414 §2)')
-  if (url.pathname !== '/') problems.push('issuer: must be an origin without a path')
+    refuse('issuer', 'must have no query, fragment or user name (RFC 8414 §2)')
+  if (url.pathname !== '/') refuse('issuer', 'must be an origin without a path')
   if (url.protocol === 'http:' && !isLoopback(url.hostname) && !given.insecureHttpIssuer) {
-    problems.push(
-      'issuer: plain http is for loopback only; use https, or set insecureHttpIssuer to true in the file if you mean it',
-    )
+    refuse('issuer', 'plain http is for loopback only; use https, or set insecureHttpIssuer to true in the file if you mean it')
   }
-  if (given.databaseFile !== undefined) given = { ...given, database: databaseIn(given.databaseFile, given.database, problems) }
-  checkDatabase(given, problems)
-  const bus = busOf(given, problems)
-  const region = regionOf(given, problems)
-  let settings: PolicySettings | undefined
-  try {
-    settings = loadSettings(given.policy)
-  } catch (error) {
-    problems.push((error as Error).message)
-  }
-  if (problems.length > 0 || settings === undefined) throw new ConfigError(problems)
+  const database = given.databaseFile === undefined ? given.database : databaseIn(given.databaseFile, given.database, refuse)
+  checkDatabase(database, given, refuse)
+  const bus = busOf(given, database, refuse)
+  const region = regionOf(given, refuse)
+  const settings = settingsOf(given, refuse)
   const stateDirectory = resolve(given.state)
-  return {
-    issuer,
-    host,
-    port,
-    operations: given.operations === 'off' ? undefined : splitAddress(given.operations),
-    stateDirectory,
-    database:
-      given.database === 'sqlite'
-        ? { engine: 'sqlite', path: join(stateDirectory, 'signet.db') }
-        : { engine: 'postgres', url: given.database, pooled: given.databaseDirect !== undefined },
-    migrations: given.migrations,
-    bus,
-    failover: given.failover,
-    masterKeyFile: given.masterKeyFile ?? join(stateDirectory, 'master.key'),
-    region,
-    trustedProxies: given.trustedProxies,
-    fleetMemorySeconds: given.fleetMemorySeconds,
-    drainSeconds: given.drainSeconds,
-    logLevel: given.logLevel,
-    settings,
+  return (
+    settings && {
+      issuer,
+      host,
+      port,
+      operations: given.operations === 'off' ? undefined : splitAddress(given.operations),
+      stateDirectory,
+      database:
+        database === 'sqlite'
+          ? { engine: 'sqlite', path: join(stateDirectory, 'signet.db') }
+          : { engine: 'postgres', url: database, pooled: given.databaseDirect !== undefined },
+      migrations: given.migrations,
+      bus,
+      failover: given.failover,
+      masterKeyFile: given.masterKeyFile ?? join(stateDirectory, 'master.key'),
+      region,
+      trustedProxies: given.trustedProxies,
+      fleetMemorySeconds: given.fleetMemorySeconds,
+      drainSeconds: given.drainSeconds,
+      logLevel: given.logLevel,
+      settings,
+    }
+  )
+}
+
+function settingsOf({ policy }: Given, refuse: Refuse): PolicySettings | undefined {
+  try {
+    return loadSettings(policy)
+  } catch (error) {
+    if (!(error instanceof ConfigError)) throw error
+    for (const { path, message } of error.problems) refuse(path, message)
+    return undefined
   }
 }
 
-function regionOf({ region }: z.infer<typeof schema>, problems: string[]): RegionConfig | undefined {
+function regionOf({ region }: Given, refuse: Refuse): RegionConfig | undefined {
   if (region === undefined) return undefined
   const names = [region.name, ...region.peers.map(({ name }) => name)]
-  if (new Set(names).size < names.length) problems.push('region: every region needs a name of its own')
-  const peers = region.peers.map(({ name, url: text, clientSecretFile }) => {
+  if (new Set(names).size < names.length) refuse('region', 'every region needs a name of its own')
+  const peers = region.peers.map(({ name, url: text, clientSecretFile }, n) => {
+    const peer = `region.peers.${n}`
     const url = new URL(text)
-    if (url.pathname !== '/' || url.search !== '' || url.username !== '') problems.push(`region ${name}: url must be an origin`)
-    if (url.protocol === 'http:' && !isLoopback(url.hostname) && !region.insecureHttpPeers) {
-      problems.push(`region ${name}: plain http is for loopback only; use https, or set insecureHttpPeers to true if you mean it`)
-    }
-    const before = problems.length
-    checkFile(`region ${name}: clientSecretFile`, clientSecretFile, problems, 'private')
-    const secret = problems.length > before ? '' : readFileSync(clientSecretFile, 'utf8').trim()
-    if (problems.length === before && secret === '') problems.push(`region ${name}: clientSecretFile is empty`)
-    return { name, url: url.origin, clientSecret: new Secret(secret) }
+    if (url.pathname !== '/' || url.search !== '' || url.username !== '') refuse(`${peer}.url`, 'must be an origin')
+    if (url.protocol === 'http:' && !isLoopback(url.hostname) && !region.insecureHttpPeers)
+      refuse(`${peer}.url`, 'plain http is for loopback only; use https, or set region.insecureHttpPeers to true if you mean it')
+    const secret = readFileOf(`${peer}.clientSecretFile`, clientSecretFile, refuse, 'private')?.trim()
+    if (secret === '') refuse(`${peer}.clientSecretFile`, `${clientSecretFile}: is empty`)
+    return { name, url: url.origin, clientSecret: new Secret(secret ?? '') }
   })
   return { name: region.name, peers, insecureIgnorePeerStaleness: region.insecureIgnorePeerStaleness }
 }
 
-function databaseIn(file: string, database: string, problems: string[]): string {
-  if (database !== 'sqlite') problems.push('databaseFile: give either database or databaseFile, not both')
-  const before = problems.length
-  checkFile('databaseFile', file, problems, 'private')
-  return problems.length > before ? database : readFileSync(file, 'utf8').trim()
+function databaseIn(file: string, database: string, refuse: Refuse): string {
+  if (database !== 'sqlite')
+    for (const path of ['database', 'databaseFile']) refuse(path, 'give either database or databaseFile, not both')
+  return readFileOf('databaseFile', file, refuse, 'private')?.trim() ?? database
 }
 
-function checkDatabase({ database, databaseDirect }: z.infer<typeof schema>, problems: string[]): void {
+function checkDatabase(database: string, { databaseFile, databaseDirect }: Given, refuse: Refuse): void {
   if (database === 'sqlite') {
-    if (databaseDirect !== undefined) problems.push('databaseDirect: is for PostgreSQL, and database is "sqlite"')
+    if (databaseDirect !== undefined) refuse('databaseDirect', 'is for PostgreSQL, and database is "sqlite"')
     return
   }
-  for (const [name, url] of Object.entries({ database, databaseDirect })) {
+  const place = databaseFile === undefined ? 'database' : 'databaseFile'
+  for (const [path, url] of Object.entries({ [place]: database, databaseDirect })) {
     const hosts = url === undefined ? undefined : postgresHosts(url)
-    if (typeof hosts === 'string') problems.push(`${name}: ${hosts}${name === 'database' ? ', or "sqlite"' : ''}`)
+    if (typeof hosts === 'string') refuse(path, `${hosts}${path === place ? ', or "sqlite"' : ''}`)
   }
 }
 
-function busOf(given: z.infer<typeof schema>, problems: string[]): BusConfig {
-  const { bus, busCredentialsFile: credentialsFile, busCaFile: caFile, database } = given
+function busOf(given: Given, database: string, refuse: Refuse): BusConfig {
+  const { bus, busCredentialsFile: credentialsFile, busCaFile: caFile } = given
   if (bus === 'auto') {
     for (const name of ['busCredentialsFile', 'busCaFile'] as const) {
-      if (given[name] !== undefined) problems.push(`${name}: is for a bus on NATS, and bus is "auto"`)
+      if (given[name] !== undefined) refuse(name, 'is for a bus on NATS, and bus is "auto"')
     }
     return database === 'sqlite' ? { engine: 'in-process' } : { engine: 'postgres', url: given.databaseDirect ?? database }
   }
   const servers = (typeof bus === 'string' ? bus.split(',') : bus).map((server) => server.trim())
   const problem = natsServersProblem(servers, given.insecurePlainBus)
-  if (problem !== undefined) problems.push(`bus: ${problem}${/plain/.test(problem) ? PLAIN_BUS : ''}`)
-  if (credentialsFile !== undefined) checkFile('busCredentialsFile', credentialsFile, problems, 'private')
-  if (caFile !== undefined) checkFile('busCaFile', caFile, problems)
-  if (caFile !== undefined && servers.some((server) => server.startsWith('nats:'))) {
-    problems.push('busCaFile: is of use only with tls:// servers')
-  }
+  if (problem !== undefined) refuse('bus', `${problem}${/plain/.test(problem) ? PLAIN_BUS : ''}`)
+  if (credentialsFile !== undefined) readFileOf('busCredentialsFile', credentialsFile, refuse, 'private')
+  if (caFile !== undefined) readFileOf('busCaFile', caFile, refuse)
+  if (caFile !== undefined && servers.some((server) => server.startsWith('nats:')))
+    refuse('busCaFile', 'is of use only with tls:// servers')
   return { engine: 'nats', servers, credentialsFile, caFile }
 }
 
 const PLAIN_BUS = ', or set insecurePlainBus to true in the file if you mean it'
 
-/** The file is there and may be read, by its owner alone when it is private. */
-function checkFile(name: string, path: string, problems: string[], privacy?: 'private'): void {
+/** The text of a file that a setting names and that may be read, by its owner alone when it is private. */
+function readFileOf(path: string, file: string, refuse: Refuse, privacy?: 'private'): string | undefined {
   try {
-    readFileSync(path)
-    if (privacy === 'private' && !isPrivate(statSync(path))) {
-      problems.push(`${name}: ${path} may be read or written by others; make it mode 0600`)
-    }
+    const text = readFileSync(file, 'utf8')
+    if (privacy === undefined || isPrivate(statSync(file))) return text
+    refuse(path, `${file} may be read or written by others; make it mode 0600`)
   } catch (error) {
     const { code, message } = error as NodeJS.ErrnoException
-    problems.push(`${name}: ${path}: ${code === 'ENOENT' ? 'not found' : message}`)
+    refuse(path, `${file}: ${code === 'ENOENT' ? 'not found' : message}`)
   }
+  return undefined
 }
 
 const isLoopback = (host: string): boolean => host === 'localhost' || host === '[::1]' || /^127\.\d+\.\d+\.\d+$/.test(host)

@@ -104,11 +104,11 @@ test('a database is named in one place, and its file is private', () => {
   writeFileSync(file, 'postgres://signet:geheim@db/signet\n', { mode: 0o644 })
   const open = main(['migrate'], { SIGNET_DATABASE_FILE: file })
   assert.deepEqual(
-    [open.status, /databaseFile: .* mode 0600/.test(open.stderr), open.stderr.includes('geheim')],
+    [open.status, /databaseFile \(SIGNET_DATABASE_FILE\): .* mode 0600/.test(open.stderr), open.stderr.includes('geheim')],
     [2, true, false],
   )
   const both = main(['migrate', '--database', 'postgres://db/x'], { SIGNET_DATABASE_FILE: join(folder, 'nowhere') })
   assert.equal(both.status, 2)
-  assert.match(both.stderr, /databaseFile: give either/)
-  assert.match(both.stderr, /nowhere: not found/)
+  assert.match(both.stderr, /database \(--database\): give either/)
+  assert.match(both.stderr, /databaseFile \(SIGNET_DATABASE_FILE\): .*nowhere: not found/)
 })

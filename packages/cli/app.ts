@@ -1,4 +1,6 @@
 /** The map of the commands. */
+
+import { nearest } from '@signet/kernel/nearest.ts'
 import {
   ArgumentScannerError,
   buildApplication,
@@ -32,7 +34,6 @@ import { resume, suspend } from './commands/suspend.ts'
 import { token } from './commands/token.ts'
 import { user } from './commands/user.ts'
 import { printable } from './output/printable.ts'
-import { nearest } from './suggest.ts'
 import { wrongValue } from './trouble.ts'
 import { VERSION } from './version.ts'
 

@@ -2,7 +2,7 @@
 import type { AdminClient } from '@signet/api/client.ts'
 import { ApiError } from '@signet/api/errors.ts'
 import type { Subject } from '@signet/api/schema.ts'
-import { nearest } from './suggest.ts'
+import { nearest } from '@signet/kernel/nearest.ts'
 import { EXIT, Trouble } from './trouble.ts'
 
 const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i

@@ -35,7 +35,7 @@ const SOURCES = [
   ['logLevel', 'SIGNET_LOG_LEVEL', 'log-level'],
 ] as const satisfies readonly ConfigSource[]
 
-const isTrue = z.union([z.boolean(), z.enum(['true', 'false']).transform((text) => text === 'true')])
+const isTrue = z.union([z.boolean(), z.enum(['true', 'false']).transform((text) => text === 'true')], 'must be true or false')
 
 const schema = z.strictObject({
   issuer: z.url({ protocol: /^https?$/ }),
@@ -70,21 +70,27 @@ export function loadRelayConfig(
   flags: Readonly<Record<string, string | undefined>>,
   env: Readonly<Record<string, string | undefined>>,
 ): RelayProcessConfig {
-  const given = gatherConfig(schema, SOURCES, { file: flags.config ?? env.SIGNET_RELAY_CONFIG, env, flags, readText })
-  return build(given, env.SIGNET_RELAY_CLIENT_SECRET)
+  const { settings, where } = gatherConfig(schema, SOURCES, { fileVariable: 'SIGNET_RELAY_CONFIG', env, flags, readText })
+  return build(settings, env.SIGNET_RELAY_CLIENT_SECRET || undefined, where)
 }
 
-function build(given: z.infer<typeof schema>, secret: string | undefined): RelayProcessConfig {
-  const { upstream, upstreamKeys, clientId } = given
-  if ((upstream === undefined) !== (upstreamKeys === undefined)) {
-    throw new ConfigError(['upstream and upstreamKeys go together: whose word on freshness is to be taken?'])
-  }
+function build(given: z.infer<typeof schema>, secret: string | undefined, where: (path: string) => string): RelayProcessConfig {
+  const { upstream, upstreamKeys, clientId, clientSecretFile } = given
+  const refuse = (path: string, message: string) => new ConfigError([{ path: where(path), message }])
+  if (upstream !== undefined && upstreamKeys === undefined)
+    throw refuse('upstream', 'needs upstreamKeys too: whose word on freshness is to be taken?')
+  if (upstreamKeys !== undefined && upstream === undefined) throw refuse('upstreamKeys', 'is of use only with upstream')
   const clientSecret =
     secret ??
-    (given.clientSecretFile === undefined ? undefined : readConfigText('clientSecretFile', given.clientSecretFile, readSecret))
-  if ((clientId === undefined) !== (clientSecret === undefined)) {
-    throw new ConfigError(['clientId and its secret go together: SIGNET_RELAY_CLIENT_SECRET, or clientSecretFile'])
-  }
+    (clientSecretFile === undefined ? undefined : readConfigText(where('clientSecretFile'), clientSecretFile, readSecret))
+  if (clientId !== undefined && clientSecret === undefined)
+    throw refuse('clientId', 'needs its secret too: SIGNET_RELAY_CLIENT_SECRET, or clientSecretFile')
+  if (clientId === undefined && clientSecret !== undefined)
+    throw refuse(
+      secret === undefined ? 'clientSecretFile' : 'SIGNET_RELAY_CLIENT_SECRET',
+      'needs clientId too: whose secret is it?',
+    )
+  const keysIn = (name: string, path: string) => readKeys(where(name), path)
   return {
     issuer: given.issuer.replace(/\/+$/, ''),
     ...splitAddress(given.listen),
@@ -93,8 +99,8 @@ function build(given: z.infer<typeof schema>, secret: string | undefined): Relay
     upstream:
       upstream === undefined || upstreamKeys === undefined
         ? undefined
-        : { url: upstream, keys: /^https?:\/\//.test(upstreamKeys) ? upstreamKeys : readKeys('upstreamKeys', upstreamKeys) },
-    authorityKeys: given.authorityKeys === undefined ? undefined : readKeys('authorityKeys', given.authorityKeys),
+        : { url: upstream, keys: /^https?:\/\//.test(upstreamKeys) ? upstreamKeys : keysIn('upstreamKeys', upstreamKeys) },
+    authorityKeys: given.authorityKeys === undefined ? undefined : keysIn('authorityKeys', given.authorityKeys),
     credentials: clientId === undefined || clientSecret === undefined ? undefined : { clientId, clientSecret },
     open: given.openToEveryone,
     validatorId: given.validatorId ?? `relay@${hostname()}`,
@@ -105,10 +111,11 @@ function build(given: z.infer<typeof schema>, secret: string | undefined): Relay
   }
 }
 
-function readKeys(name: string, path: string): PinnedKeys {
-  const value = readJsonObject(name, path, readText)
+/** `setting` with the place where it was given. */
+function readKeys(setting: string, path: string): PinnedKeys {
+  const value = readJsonObject(setting, path, readText)
   if (!Array.isArray(value.keys) || value.keys.length === 0)
-    throw new ConfigError([`${name}: ${path} is not a set of keys ({ "keys": [ … ] })`])
+    throw new ConfigError([{ path: setting, message: `${path} is not a set of keys ({ "keys": [ … ] })` }])
   return value as unknown as PinnedKeys
 }
 

@@ -3,12 +3,15 @@
  * process's own matter; a mistake names the setting and where it came from.
  */
 
+import { nearest } from './nearest.ts'
+import { unknownVariables, type Variable } from './variables.ts'
+
 /** Name in the file, environment variable, flag. */
-export type ConfigSource = readonly [name: string, variable: string, flag: string]
+export type ConfigSource = readonly [name: string, variable: Variable, flag: string]
 
 export interface ConfigPlaces {
-  /** Path of the file, if one is given. */
-  readonly file: string | undefined
+  /** Names the file, unless the flag `config` does. */
+  readonly fileVariable: Variable
   readonly env: Readonly<Record<string, string | undefined>>
   readonly flags: Readonly<Record<string, string | undefined>>
   readonly readText: (path: string) => string
@@ -16,6 +19,7 @@ export interface ConfigPlaces {
 
 /** As much of a zod schema as is needed here: the kernel depends on nothing. */
 interface Schema<T> {
+  readonly shape: Readonly<Record<string, unknown>>
   safeParse(
     value: unknown,
   ):
@@ -29,18 +33,36 @@ interface Issue {
   readonly keys?: readonly string[]
 }
 
+export interface ConfigProblem {
+  /** The setting and where it was given. */
+  readonly path: string
+  readonly message: string
+}
+
 /** The message lists every problem, one to a line. */
 export class ConfigError extends Error {
-  constructor(problems: readonly string[]) {
-    super(`The configuration is not usable:\n${problems.map((problem) => `  ${problem.replaceAll('\n', '\n  ')}`).join('\n')}`)
+  readonly problems: readonly ConfigProblem[]
+  constructor(problems: readonly ConfigProblem[]) {
+    super(`${CONFIG_ERROR}:\n${problems.map(({ path, message }) => `  ${path}: ${message}`).join('\n')}`)
     this.name = 'ConfigError'
+    this.problems = problems
   }
 }
 
+export const CONFIG_ERROR = 'The configuration is not usable'
+
+export interface Gathered<T> {
+  readonly settings: T
+  /** The setting of this path, with the place where it was given. */
+  where(path: string): string
+}
+
 /** Throws a ConfigError. */
-export function gatherConfig<T>(schema: Schema<T>, sources: readonly ConfigSource[], places: ConfigPlaces): T {
-  const { file, env, flags } = places
-  const given: Record<string, unknown> = file === undefined ? {} : readJsonObject('config file', file, places.readText)
+export function gatherConfig<T>(schema: Schema<T>, sources: readonly ConfigSource[], places: ConfigPlaces): Gathered<T> {
+  const { fileVariable, env, flags, readText } = places
+  const file = flags.config ?? (env[fileVariable] || undefined)
+  const named = `config file (${flags.config === undefined ? fileVariable : '--config'})`
+  const given = file === undefined ? {} : readJsonObject(named, file, readText)
   const origin = new Map(Object.keys(given).map((name) => [name, `file ${file}`]))
   for (const [name, variable, flag] of sources) {
     if (env[variable] !== undefined && env[variable] !== '') {
@@ -52,38 +74,60 @@ export function gatherConfig<T>(schema: Schema<T>, sources: readonly ConfigSourc
       origin.set(name, `--${flag}`)
     }
   }
+  const where = (path: string): string => {
+    const place = origin.get(topOf(path))
+    return place === undefined ? path : `${path} (${place})`
+  }
+  const slips = unknownVariables(env).filter(({ meant }) => meant !== undefined)
+  const problems: ConfigProblem[] = slips.map(({ name, meant }) => ({ path: name, message: noSetting(meant) }))
   const parsed = schema.safeParse(given)
-  if (parsed.success) return parsed.data
-  throw new ConfigError(
-    parsed.error.issues.map(({ code, path, message, keys = [] }) => {
-      const name = path.map(String).join('.')
-      if (code === 'unrecognized_keys') return `unknown setting: ${keys.map((key) => [...path, key].join('.')).join(', ')}`
-      return `${name} (${origin.get(String(path[0])) ?? 'missing'}): ${message}`
-    }),
-  )
+  if (!parsed.success) {
+    for (const { path, message } of problemsOf(parsed.error.issues, schema)) {
+      const [, variable, flag] = sources.find(([name]) => name === path && !origin.has(name)) ?? []
+      const isMissing = variable === undefined ? undefined : `is missing: give --${flag} or ${variable}, or put it in the file`
+      problems.push({ path: where(path), message: isMissing ?? message })
+    }
+  }
+  if (parsed.success && problems.length === 0) return { settings: parsed.data, where }
+  throw new ConfigError(problems)
 }
 
+const topOf = (path: string): string => path.split('.', 1)[0] as string
+
+/** Of an object that the schema does not take and that stands under this path. */
+export function problemsOf(issues: readonly Issue[], schema: Pick<Schema<unknown>, 'shape'>, under?: string): ConfigProblem[] {
+  return issues.flatMap(({ code, path, message, keys = [] }) => {
+    const at = [...(under === undefined ? [] : [under]), ...path.map(String)]
+    if (code !== 'unrecognized_keys') return [{ path: at.join('.'), message }]
+    const names = path.length === 0 ? Object.keys(schema.shape) : []
+    return keys.map((key) => ({ path: [...at, key].join('.'), message: noSetting(nearest(key, names)) }))
+  })
+}
+
+const noSetting = (meant: string | undefined): string => `is no setting${meant === undefined ? '' : `; did you mean ${meant}?`}`
+
 /** `what` is what the file is called in a complaint. Throws a ConfigError. */
-export function readJsonObject(what: string, path: string, readText: ConfigPlaces['readText']): Record<string, unknown> {
-  const text = readConfigText(what, path, readText)
+export function readJsonObject(what: string, file: string, readText: ConfigPlaces['readText']): Record<string, unknown> {
+  const text = readConfigText(what, file, readText)
   let value: unknown
   try {
     value = JSON.parse(text)
   } catch (error) {
     // What follows the comma is a piece of the file, which may be of a secret.
-    throw new ConfigError([`${what} ${path}: not JSON: ${(error as Error).message.replace(/, (\.\.\.)?".*/s, '')}`])
+    const reason = (error as Error).message.replace(/, (\.\.\.)?".*/s, '')
+    throw new ConfigError([{ path: what, message: `${file}: not JSON: ${reason}` }])
   }
   if (typeof value === 'object' && value !== null && !Array.isArray(value)) return value as Record<string, unknown>
-  throw new ConfigError([`${what} ${path}: must hold a JSON object`])
+  throw new ConfigError([{ path: what, message: `${file}: must hold a JSON object` }])
 }
 
 /** Throws a ConfigError. */
-export function readConfigText(what: string, path: string, readText: ConfigPlaces['readText']): string {
+export function readConfigText(what: string, file: string, readText: ConfigPlaces['readText']): string {
   try {
-    return readText(path)
+    return readText(file)
   } catch (error) {
     const { code, message } = error as Error & { code?: string }
-    throw new ConfigError([`${what} ${path}: ${code === 'ENOENT' ? 'not found' : message}`])
+    throw new ConfigError([{ path: what, message: `${file}: ${code === 'ENOENT' ? 'not found' : message}` }])
   }
 }
 

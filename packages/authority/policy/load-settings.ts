@@ -1,4 +1,5 @@
 /** Reads policy settings from a file's or a caller's plain object: unknown names, wrong types and values beyond their caps are refused by name. */
+import { ConfigError, type ConfigProblem, problemsOf } from '@signet/kernel/config-sources.ts'
 import type { Sha256 } from '@signet/kernel/surroundings.ts'
 import { z } from 'zod'
 import { defaultSettings, type PolicySettings } from './settings.ts'
@@ -46,34 +47,37 @@ const schema = z
   })
   .partial()
 
-/** The settings with defaults filled in. Throws an Error whose message names each wrong setting and says why. */
+/** The settings with defaults filled in. Throws a ConfigError. */
 export function loadSettings(input: unknown): PolicySettings {
   const parsed = schema.safeParse(input ?? {})
   if (!parsed.success) {
-    throw new Error(parsed.error.issues.map((issue) => `policy.${issue.path.join('.') || '(root)'}: ${issue.message}`).join('\n'))
+    throw new ConfigError(problemsOf(parsed.error.issues, schema, 'policy'))
   }
   const { allowLongAccessTokens, ...given } = parsed.data
   const settings = { ...defaultSettings, ...dropUndefined(given) } as PolicySettings
   const wrong = contradictions(settings, allowLongAccessTokens === true)
-  if (wrong.length > 0) throw new Error(wrong.join('\n'))
+  if (wrong.length > 0) throw new ConfigError(wrong)
   return settings
 }
 
-function contradictions(s: PolicySettings, allowLong: boolean): string[] {
-  const wrong: string[] = []
+function contradictions(s: PolicySettings, allowLong: boolean): ConfigProblem[] {
+  const wrong: ConfigProblem[] = []
   if (s.accessTokenSeconds > SHORT_ACCESS_TOKEN_SECONDS && !allowLong) {
-    wrong.push(
-      `policy.accessTokenSeconds: ${s.accessTokenSeconds} is above ${SHORT_ACCESS_TOKEN_SECONDS}; set policy.allowLongAccessTokens to true if you mean it`,
-    )
+    const most = `${s.accessTokenSeconds} is above ${SHORT_ACCESS_TOKEN_SECONDS}`
+    wrong.push({
+      path: 'policy.accessTokenSeconds',
+      message: `${most}; set policy.allowLongAccessTokens to true if you mean it`,
+    })
   }
   if (s.refreshIdleSeconds > s.refreshMaxSeconds)
-    wrong.push('policy.refreshIdleSeconds: must not be above policy.refreshMaxSeconds')
+    wrong.push({ path: 'policy.refreshIdleSeconds', message: 'must not be above policy.refreshMaxSeconds' })
   if (s.sessionIdleSeconds > s.sessionMaxSeconds)
-    wrong.push('policy.sessionIdleSeconds: must not be above policy.sessionMaxSeconds')
+    wrong.push({ path: 'policy.sessionIdleSeconds', message: 'must not be above policy.sessionMaxSeconds' })
   if (s.keyPublishSeconds < s.jwksCacheSeconds) {
-    wrong.push(
-      'policy.keyPublishSeconds: must be at least policy.jwksCacheSeconds, or validators meet tokens of keys they have not seen',
-    )
+    wrong.push({
+      path: 'policy.keyPublishSeconds',
+      message: 'must be at least policy.jwksCacheSeconds, or validators meet tokens of keys they have not seen',
+    })
   }
   return wrong
 }

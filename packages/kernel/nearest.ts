@@ -1,4 +1,4 @@
-/** "Did you mean …?" for ids, by the number of edits between two texts. */
+/** "Did you mean …?" for names, by the number of edits between two texts. */
 
 /** The nearest of the candidates, when one is near enough to be a slip. */
 export function nearest(text: string, candidates: Iterable<string>): string | undefined {
