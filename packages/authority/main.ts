@@ -3,8 +3,9 @@
  * (compose.ts), says where it listens, and stops cleanly on SIGTERM and SIGINT.
  */
 import { parseArgs } from 'node:util'
-import { ConfigError } from '@signet/kernel/config-sources.ts'
 import { Fault } from '@signet/kernel/errors.ts'
+import { failureText, isAboutUsage } from '@signet/kernel/failure.ts'
+import { NO_SETTINGS, unknownVariables } from '@signet/kernel/variables.ts'
 import { composeAuthority, takeMasterKeyVariable } from './compose.ts'
 import { type Config, loadConfig } from './config.ts'
 import { giveBackMemory } from './spare-memory.ts'
@@ -35,7 +36,14 @@ const USAGE = `Usage: authority [serve] [flags]
   --log-level LEVEL        debug, info, warn, error, fatal or silent; default info (SIGNET_LOG_LEVEL)
   --insecure-plain-bus true     plain nats:// over a network (SIGNET_INSECURE_PLAIN_BUS)
   --insecure-http-issuer true   an http issuer over a network (SIGNET_INSECURE_HTTP_ISSUER)
+  --json                   what keeps it from its work is said as JSON
 `
+
+const FAILED = {
+  what: 'The authority did not start',
+  advice: 'Mend that and start it again; `signet serve --help` and docs/operating.md say what it takes.',
+  code: 'serve',
+}
 
 /** Exit codes: 0 stopped as asked, 1 failed, 2 wrong usage or configuration, 3 the database server cannot be used now. */
 async function main(argv: readonly string[]): Promise<number> {
@@ -64,6 +72,7 @@ async function main(argv: readonly string[]): Promise<number> {
       'drain-seconds': flag,
       'fleet-memory-seconds': flag,
       'log-level': flag,
+      json: { type: 'boolean' },
       help: { type: 'boolean', short: 'h' },
     },
   })
@@ -71,7 +80,7 @@ async function main(argv: readonly string[]): Promise<number> {
     process.stdout.write(USAGE)
     return 0
   }
-  const { help: _, ...flags } = values
+  const { help: _, json: __, ...flags } = values
   const config = loadConfig(flags, process.env)
   const [command = 'serve', file, ...rest] = positionals
   try {
@@ -88,6 +97,8 @@ async function main(argv: readonly string[]): Promise<number> {
 
 async function serve(config: Config): Promise<number> {
   const log = createLog(config.logLevel)
+  const variables = unknownVariables(process.env).map(({ name }) => name)
+  if (variables.length > 0) log.warn({ variables }, NO_SETTINGS)
   const authority = await composeAuthority(config, { surroundings: realSurroundings(), log })
   const stopped = new Promise<NodeJS.Signals>((resolve) => {
     process.once('SIGTERM', resolve)
@@ -133,18 +144,13 @@ class DatabaseTrouble extends Error {
   }
 }
 
-/** A fault's own word says little to whoever starts a node: its cause says what is wrong. */
-function sayWhy(error: unknown): string {
-  const { message, cause } = error as Error
-  return cause instanceof Error ? `${message}: ${sayWhy(cause)}` : message
-}
-
+const args = process.argv.slice(2)
 try {
-  process.exitCode = await main(process.argv.slice(2))
+  process.exitCode = await main(args)
 } catch (error) {
-  const known = error instanceof ConfigError || (error as { code?: string }).code?.startsWith('ERR_PARSE_ARGS')
-  process.stderr.write(`${known || process.env.SIGNET_DEBUG === undefined ? sayWhy(error) : (error as Error).stack}\n`)
-  process.exitCode = known ? 2 : error instanceof DatabaseTrouble ? 3 : 1
+  const how = { json: args.includes('--json'), debug: process.env.SIGNET_DEBUG !== undefined }
+  process.stderr.write(`${failureText(error, FAILED, how)}\n`)
+  process.exitCode = isAboutUsage(error) ? 2 : error instanceof DatabaseTrouble ? 3 : 1
 }
 // Sockets of slow clients must not keep a node that was told to stop.
 setTimeout(() => process.exit(), 2000).unref()

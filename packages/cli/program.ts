@@ -22,15 +22,14 @@ export async function runJob(
   failed: { readonly what: string; readonly advice: string; readonly code: string },
   onLine: (line: string) => void,
 ): Promise<void> {
-  const child = spawn(process.execPath, [program, ...args], { stdio: ['inherit', 'pipe', 'pipe'] })
+  const child = spawn(process.execPath, [program, ...args, '--json'], { stdio: ['inherit', 'pipe', 'pipe'] })
   const said: string[] = []
-  createInterface({ input: child.stderr }).on('line', (line) => said.push(line.trim()))
+  createInterface({ input: child.stderr }).on('line', (line) => said.push(line))
   const exit = await ended(child, onLine)
   if (exit === EXIT.done) return
-  // Of wrong settings, the first line says so and the others name one each.
-  const [why = 'it ended without a word', ...more] = said
-  const details = more.map((line) => ({ path: line.split(': ', 1)[0] as string, message: line.split(': ').slice(1).join(': ') }))
-  throw new Trouble({ ...failed, why, details, exit })
+  const told = objectOf(said.at(-1) ?? '') as { error: { why: string; details?: Trouble['details'] } } | undefined
+  const { why, details = [] } = told?.error ?? { why: said.join(' ') || 'it ended without a word' }
+  throw new Trouble({ ...failed, why: details.length === 0 ? why : `${why}:`, details, exit })
 }
 
 async function ended(child: ChildProcess & { readonly stdout: Readable }, onLine: (line: string) => void): Promise<ExitCode> {

@@ -1,9 +1,11 @@
 import assert from 'node:assert/strict'
+import { once } from 'node:events'
 import { chmod, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { createInterface } from 'node:readline'
 import { after, before, describe, test } from 'node:test'
-import { run } from './cli.testkit.ts'
+import { run, start } from './cli.testkit.ts'
 
 describe('without an authority, the command line', () => {
   let directory: string
@@ -187,7 +189,49 @@ describe('without an authority, the command line', () => {
       plain.err,
       /^error {2}The backup was not put in the place of the store\.\n.*not a database\.\n.*Nothing was changed/,
     )
-    assert.deepEqual(JSON.parse(settings.err).error.details[0].path, 'database')
+    assert.deepEqual(JSON.parse(settings.err).error.details[0].path, 'database (--database)')
+  })
+
+  test('says of a start that cannot be, with --json, what every other trouble says', async () => {
+    const slip = { cwd: directory, env: { SIGNET_RELAY_LISTN: 'x', SIGNET_ISSUER: 'https://auth.example/x' } }
+    const [authority, relay] = await Promise.all([
+      run(['serve', '--json'], slip),
+      run(['relay', '--listen', 'x', '--json'], slip),
+    ])
+    const named = { path: 'SIGNET_RELAY_LISTN', message: 'is no setting; did you mean SIGNET_RELAY_LISTEN?' }
+    for (const { code, out, err } of [authority, relay]) {
+      assert.deepEqual([code, out], [2, ''])
+      const { error } = JSON.parse(err)
+      assert.equal(error.why, 'The configuration is not usable')
+      assert.ok(error.what && error.advice && error.code)
+      assert.deepEqual(error.details[0], named)
+    }
+    assert.equal(JSON.parse(relay.err).error.details[1].path, 'listen (--listen)')
+  })
+
+  test('starts an authority beside variables of others, and names those that nobody knows', async () => {
+    const env = { SIGNET_VERSION: '1.2', SIGNET_SERVICE_HOST: '10.0.0.1', SIGNET_PORT: 'tcp://10.0.0.1:80', SIGNET_URL: 'x' }
+    const authority = start(['serve', '--listen', '127.0.0.1:0', '--state', 'others'], { cwd: directory, env })
+    let log = ''
+    authority.stderr.on('data', (chunk) => {
+      log += chunk
+    })
+    const [ready] = await once(createInterface({ input: authority.stdout }), 'line')
+    authority.kill('SIGTERM')
+    const [code] = await once(authority, 'close')
+    assert.deepEqual([code, JSON.parse(ready as string).ready], [0, true])
+    const warnings = log.split('\n').filter((line) => line.includes('variables'))
+    assert.deepEqual(
+      warnings.map((line) => [JSON.parse(line).level, JSON.parse(line).variables]),
+      [['warn', ['SIGNET_VERSION']]],
+    )
+  })
+
+  test('tells a restore that failed with the stacks of its causes when asked to debug', async () => {
+    const away = ['--database', 'postgres://127.0.0.1:9/x', '--json', '--yes']
+    const { code, err } = await run(['restore', '-', ...away], { cwd: directory, env: { SIGNET_DEBUG: '1' } })
+    assert.equal(code, 3)
+    assert.match(JSON.parse(err).error.why, /cannot be used now\n +at .*because of .*ECONNREFUSED 127\.0\.0\.1:9\n +at /s)
   })
 
   test('takes every flag of the authority, and hands it on', async () => {

@@ -1,6 +1,7 @@
 /** A relay's process. Reads flags, environment and file (config.ts), says where it listens, and stops cleanly on SIGTERM and SIGINT. */
 import { parseArgs } from 'node:util'
-import { ConfigError } from '@signet/kernel/config-sources.ts'
+import { failureText, isAboutUsage } from '@signet/kernel/failure.ts'
+import { NO_SETTINGS, unknownVariables } from '@signet/kernel/variables.ts'
 import { destination, pino } from 'pino'
 import { loadRelayConfig } from './config.ts'
 import { startRelay } from './relay.ts'
@@ -20,7 +21,14 @@ const USAGE = `Usage: relay --issuer URL [flags]
   --operations HOST:PORT     health and metrics; default off (SIGNET_RELAY_OPERATIONS)
   --id NAME                  its name in the authority's overview; default relay@HOST (SIGNET_RELAY_ID)
   --log-level LEVEL          debug, info, warn, error, fatal or silent; default info (SIGNET_LOG_LEVEL)
+  --json                     what keeps it from its work is said as JSON
 `
+
+const FAILED = {
+  what: 'The relay did not start',
+  advice: 'Mend that and start it again; `signet relay --help` and docs/relays.md say what it takes.',
+  code: 'relay',
+}
 
 /** Exit codes: 0 stopped as asked, 1 failed, 2 wrong usage or configuration. */
 async function main(argv: readonly string[]): Promise<number> {
@@ -41,6 +49,7 @@ async function main(argv: readonly string[]): Promise<number> {
       operations: flag,
       id: flag,
       'log-level': flag,
+      json: { type: 'boolean' },
       help: { type: 'boolean', short: 'h' },
     },
   })
@@ -48,13 +57,15 @@ async function main(argv: readonly string[]): Promise<number> {
     process.stdout.write(USAGE)
     return 0
   }
-  const { help: _, ...flags } = values
+  const { help: _, json: __, ...flags } = values
   const config = loadRelayConfig(flags, process.env)
   delete process.env.SIGNET_RELAY_CLIENT_SECRET // Not for whoever looks at this process's environment later.
   const log = pino(
     { level: config.logLevel, base: null, messageKey: 'message', formatters: { level: (label) => ({ level: label }) } },
     destination({ dest: 2, sync: true }),
   )
+  const variables = unknownVariables(process.env).map(({ name }) => name)
+  if (variables.length > 0) log.warn({ variables }, NO_SETTINGS)
   const troubles = createTroubles((what, why) => log.warn({ what, why }, 'something does not work at present'))
   const relay = await startRelay(config, { trouble: troubles.tell })
   const stopped = new Promise<NodeJS.Signals>((resolve) => {
@@ -86,12 +97,13 @@ function createTroubles(say: (what: string, why: string) => void) {
   }
 }
 
+const args = process.argv.slice(2)
 try {
-  process.exitCode = await main(process.argv.slice(2))
+  process.exitCode = await main(args)
 } catch (error) {
-  const isUsage = error instanceof ConfigError || (error as { code?: string }).code?.startsWith('ERR_PARSE_ARGS')
-  process.stderr.write(`${(error as Error).message}\n`)
-  process.exitCode = isUsage ? 2 : 1
+  const how = { json: args.includes('--json'), debug: process.env.SIGNET_DEBUG !== undefined }
+  process.stderr.write(`${failureText(error, FAILED, how)}\n`)
+  process.exitCode = isAboutUsage(error) ? 2 : 1
 }
 // Sockets of slow readers must not keep a relay that was told to stop.
 setTimeout(() => process.exit(), 2000).unref()

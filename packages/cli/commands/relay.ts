@@ -37,6 +37,7 @@ the environment, then the file, then defaults. Ctrl-C or SIGTERM stops it cleanl
       const value = flags[name]
       return value === undefined ? [] : [`--${name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`, value]
     })
+    if (cli.json) args.push('--json')
     handOver(RELAY, args)
     return runProgram(RELAY, args, (line) => announce(cli, line))
   },

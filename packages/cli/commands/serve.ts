@@ -67,7 +67,7 @@ export const serve = command({
   about: 'Settings come from flags, then the environment, then the file, then defaults. Ctrl-C or SIGTERM stops it cleanly.',
   flags: FLAGS,
   async run(cli: Cli, flags: ServeFlags): Promise<ExitCode> {
-    const args = ['serve', ...passedOn(flags)]
+    const args = ['serve', ...passedOn(flags), ...(cli.json ? ['--json'] : [])]
     handOver(AUTHORITY, args)
     return runProgram(AUTHORITY, args, (line) => announce(cli, line))
   },
