@@ -4,7 +4,7 @@
  */
 import { parseArgs } from 'node:util'
 import { Fault } from '@signet/kernel/errors.ts'
-import { failureText, isAboutUsage } from '@signet/kernel/failure.ts'
+import { failureText, isAboutUsage, UsageError } from '@signet/kernel/failure.ts'
 import { NO_SETTINGS, unknownVariables } from '@signet/kernel/variables.ts'
 import { composeAuthority, takeMasterKeyVariable } from './compose.ts'
 import { type Config, loadConfig } from './config.ts'
@@ -87,12 +87,11 @@ async function main(argv: readonly string[]): Promise<number> {
     if (command === 'serve' && file === undefined) return await serve(config)
     if (command === 'migrate' && file === undefined) return await migrate(config)
     if (command === 'restore' && file !== undefined && rest.length === 0) return await restoreFrom(config, file)
+    throw new UsageError(command === 'restore' ? 'restore takes one BACKUP' : `There is no command "${positionals.join(' ')}"`)
   } catch (error) {
     const isServers = config.database.engine === 'postgres' && error instanceof Fault && /^store_/.test(error.code)
     throw isServers ? new DatabaseTrouble(error) : error
   }
-  process.stderr.write(USAGE)
-  return 2
 }
 
 async function serve(config: Config): Promise<number> {

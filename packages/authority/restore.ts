@@ -5,7 +5,7 @@
  * and declared so after the backup would be good again. Accounts and clients stand as the backup has them.
  * The revocation log begins a new epoch, so that validators drop their place but keep their larger cutoffs until the new snapshot.
  */
-import { copyFile, link, mkdir, open, rename, rm, stat } from 'node:fs/promises'
+import { copyFile, link, open, rename, rm, stat } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import type { Surroundings } from '@signet/kernel/surroundings.ts'
 import { audited } from './audit/events.ts'
@@ -20,7 +20,7 @@ import { openPostgresStore, timelineOf } from './store/postgres.ts'
 import { BEGAN_ANEW, TIMELINE } from './store/postgres-timeline.ts'
 import { openSqliteStore } from './store/sqlite.ts'
 import type { Store, Tx } from './store/store.ts'
-import { sha256 } from './surroundings.ts'
+import { makeDirectory, sha256 } from './surroundings.ts'
 
 export interface RestoreReport {
   readonly restored: string
@@ -48,7 +48,7 @@ export async function restore(
   const aside = `${path}.restoring`
   await forget(aside)
   try {
-    await mkdir(dirname(path), { recursive: true, mode: 0o700 })
+    makeDirectory(dirname(path))
     await copyFile(backup, aside)
     const store = await openSqliteStore({ path: aside, surroundings: parts.surroundings })
     const ended = await withMaster(config, parts)

@@ -2,7 +2,7 @@
 import { hash, randomFillSync } from 'node:crypto'
 import type { Sha256, Surroundings } from '@signet/kernel/surroundings.ts'
 
-export { createFile, isPrivate } from '@signet/validator/private-file.ts'
+export { createFile, isPrivate, makeDirectory } from '@signet/validator/private-file.ts'
 
 export const sha256: Sha256 = (data) => hash('sha256', data, 'buffer')
 

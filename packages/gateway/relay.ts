@@ -2,12 +2,12 @@
  * A relay: follows the revocation feed as a validator does, and serves it on. It is trusted by its readers for one thing, how old
  * its knowledge is; everything else is signed by the authority (docs/relays.md).
  */
-import { mkdir } from 'node:fs/promises'
 import { createServer, type Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import type { Surroundings } from '@signet/kernel/surroundings.ts'
 import { createValidator, type FeedCredentials, type PinnedKeys, type Validator } from '@signet/validator/index.ts'
+import { makeDirectory } from '@signet/validator/private-file.ts'
 import { pinsDigest } from '@signet/validator/signed-keys.ts'
 import { realSurroundings } from '@signet/validator/surroundings.ts'
 import { anchorKeys } from './anchor.ts'
@@ -59,7 +59,7 @@ export async function startRelay(config: RelayConfig, outside: RelayOutside): Pr
   const { issuer, stateDirectory, allowInsecureHttp } = config
   const surroundings = outside.surroundings ?? realSurroundings()
   const { clock, timers } = surroundings
-  await mkdir(stateDirectory, { recursive: true, mode: 0o700 })
+  makeDirectory(stateDirectory)
   const key = await openRelayKey(join(stateDirectory, 'relay-key.json'))
   const authorityKeys =
     config.authorityKeys ??

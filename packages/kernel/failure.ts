@@ -22,13 +22,21 @@ export function failureText(
   return JSON.stringify({ error: about })
 }
 
+/** Arguments that make no sense together. */
+export class UsageError extends Error {}
+
 /** Whether whoever started the program did so with wrong flags or settings. */
 export const isAboutUsage = (error: unknown): boolean =>
-  error instanceof ConfigError || ((error as { code?: string }).code?.startsWith('ERR_PARSE_ARGS') ?? false)
+  error instanceof ConfigError || error instanceof UsageError || isOfNode(error)
+
+/** What Node's parser of flags throws; its second sentence on an unknown one is of no use here. */
+const isOfNode = (error: unknown): boolean => (error as { code?: string }).code?.startsWith('ERR_PARSE_ARGS') ?? false
 
 /** A fault's own word says little to whoever starts a program: its cause says what is wrong. */
 function sayWhy(error: unknown): string {
   const { message, cause } = error as Error
+  if (isAboutUsage(error) && !(error instanceof ConfigError))
+    return `${message.split(/\. (?=[A-Z])/, 1)[0]?.replace(/\.$/, '')}. --help shows how it is used.`
   return cause instanceof Error ? `${message}: ${sayWhy(cause)}` : message
 }
 

@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict'
-import { mkdtemp, readdir, readFile, rm, stat } from 'node:fs/promises'
+import { mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, it } from 'node:test'
-import { createFile, replaceFile } from './private-file.ts'
+import { createFile, makeDirectory, replaceFile } from './private-file.ts'
 
 const directory = await mkdtemp(join(tmpdir(), 'signet-private-file-'))
 after(() => rm(directory, { recursive: true }))
@@ -34,4 +34,13 @@ it('stays as it was when writing another fails', async () => {
   await replaceFile(path, (file) => file.writeFile('next'))
   assert.equal(await readFile(path, 'utf8'), 'next')
   assert.deepEqual(await readdir(directory), ['key'])
+})
+
+it('a directory is made with what is missing above it, for its owner alone', async () => {
+  const deep = join(directory, 'a/b/c')
+  makeDirectory(deep)
+  makeDirectory(deep)
+  for (const each of [deep, join(directory, 'a')]) assert.equal((await stat(each)).mode & 0o777, 0o700)
+  await writeFile(join(directory, 'file'), '')
+  for (const never of ['file', 'file/x']) assert.throws(() => makeDirectory(join(directory, never)), /cannot be made/)
 })

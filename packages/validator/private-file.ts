@@ -1,6 +1,6 @@
 /** Files that are one process's own: written whole or not at all, and read only while nobody else could have read or changed them. */
 import { randomUUID } from 'node:crypto'
-import { closeSync, fstatSync, openSync, readFileSync } from 'node:fs'
+import { closeSync, fstatSync, mkdirSync, openSync, readFileSync, statSync } from 'node:fs'
 import { type FileHandle, link, open, rename, unlink } from 'node:fs/promises'
 import { dirname } from 'node:path'
 
@@ -53,6 +53,30 @@ async function syncDirectory(directory: string): Promise<void> {
     await handle.close()
   }
 }
+
+/**
+ * Makes a directory, and those above it that are missing, for its owner alone. Node's recursive mkdir never ends where a directory is
+ * there in which nothing can be made, such as /proc.
+ */
+export function makeDirectory(path: string): void {
+  try {
+    makeFromAbove(path)
+  } catch (cause) {
+    throw new Error(`the directory ${path} cannot be made`, { cause })
+  }
+}
+
+function makeFromAbove(path: string): void {
+  if (isDirectory(path)) return
+  if (dirname(path) !== path) makeFromAbove(dirname(path))
+  try {
+    mkdirSync(path, { mode: 0o700 })
+  } catch (error) {
+    if (!isDirectory(path)) throw error // Else another process was quicker.
+  }
+}
+
+const isDirectory = (path: string): boolean => statSync(path, { throwIfNoEntry: false })?.isDirectory() === true
 
 /** The text of a file that holds a secret. Throws when it is not private; looks at the open file, so that it cannot be swapped in between. */
 export function readPrivateText(path: string): string {

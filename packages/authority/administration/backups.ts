@@ -1,10 +1,11 @@
 /** Copies of the embedded store, in one folder of the state directory. Callers choose a name, never a place. */
-import { chmod, link, mkdir, readdir, rm, stat } from 'node:fs/promises'
+import { chmod, link, readdir, rm, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { newId } from '@signet/kernel/ids.ts'
 import type { Chance, Clock } from '@signet/kernel/surroundings.ts'
 import { audited } from '../audit/events.ts'
 import type { Store } from '../store/store.ts'
+import { makeDirectory } from '../surroundings.ts'
 import type { Administrator } from './actor.ts'
 import { refuse } from './reasons.ts'
 
@@ -45,7 +46,7 @@ export async function* makeBackup(
   if (store.backup === undefined) throw refuse('conflict', 'backup_not_here')
   const folder = folderOf(parts)
   const file = (name ?? timeName(clock.now())) + ENDING
-  await mkdir(folder, { recursive: true, mode: 0o700 })
+  makeDirectory(folder)
   if (await exists(join(folder, file))) throw refuse('conflict', 'backup_exists')
   // Under another name until it is whole: a copy that was cut off must not pass for a backup.
   const part = join(folder, `.${newId<string>(clock.now(), chance)}.part`)

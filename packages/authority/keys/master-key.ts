@@ -3,12 +3,12 @@
  * only its owner can read or in the environment, so that a copy of the store alone signs nothing.
  */
 import { createCipheriv, createDecipheriv, createSecretKey, type KeyObject } from 'node:crypto'
-import { mkdir, open } from 'node:fs/promises'
+import { open } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import { fromBase64Url, toBase64Url } from '@signet/kernel/bytes.ts'
 import type { Chance } from '@signet/kernel/surroundings.ts'
 import type { Store } from '../store/store.ts'
-import { createFile, isPrivate } from '../surroundings.ts'
+import { createFile, isPrivate, makeDirectory } from '../surroundings.ts'
 
 export const MASTER_KEY_BYTES = 32
 /** Name of the environment variable, for messages and for the caller that reads it. */
@@ -33,7 +33,7 @@ interface Source {
 export async function loadMasterKey(from: Source & { readonly create: boolean }): Promise<MasterKey> {
   let found = await findMasterKey(from)
   if (found === undefined && from.create && from.file !== undefined) {
-    await mkdir(dirname(from.file), { recursive: true, mode: 0o700 })
+    makeDirectory(dirname(from.file))
     const made = `${toBase64Url(from.chance.bytes(MASTER_KEY_BYTES))}\n`
     await createFile(from.file, (file) => file.writeFile(made))
     found = await findMasterKey(from)

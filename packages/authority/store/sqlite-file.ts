@@ -1,10 +1,11 @@
 /** One SQLite file and what holds around it: who may read it, that it is durable, that one authority has it at a time. */
-import { chmodSync, closeSync, mkdirSync, openSync } from 'node:fs'
+import { chmodSync, closeSync, openSync } from 'node:fs'
 import { hostname } from 'node:os'
 import { dirname } from 'node:path'
 import { DatabaseSync, type StatementSync } from 'node:sqlite'
 import { type Fault, fault } from '@signet/kernel/errors.ts'
 import { idFromBytes, idToBytes, isUuid } from '@signet/kernel/ids.ts'
+import { makeDirectory } from '../surroundings.ts'
 import type { Dialect, Row, Value } from './tables/sql.ts'
 
 export const IN_MEMORY = ':memory:'
@@ -66,7 +67,7 @@ export function openReader(path: string): SqliteConnection {
 
 /** Makes the file, and its directory, for its owner alone. */
 function createPrivately(path: string): void {
-  mkdirSync(dirname(path), { recursive: true, mode: 0o700 })
+  makeDirectory(dirname(path))
   try {
     // Never opened when it is there: closing it again would drop the locks that this process may have on it (POSIX).
     closeSync(openSync(path, 'wx', 0o600))
