@@ -27,6 +27,7 @@ const folderOf = ({ stateDirectory }: Pick<BackupParts, 'stateDirectory'>): stri
 
 /** Newest first. */
 export async function listBackups(parts: BackupParts): Promise<readonly Backup[]> {
+  if (parts.store.backup === undefined) throw refuse('conflict', 'backup_not_here') // "None" would be no answer about its own tools' copies.
   const folder = folderOf(parts)
   const names = await readdir(folder).catch((error: NodeJS.ErrnoException) => {
     if (error.code === 'ENOENT') return []
