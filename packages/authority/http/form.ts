@@ -10,7 +10,7 @@ export const FORM_TYPE = 'application/x-www-form-urlencoded'
 export const MAX_BODY_BYTES = 64 * 1024
 const MAX_PARAMETERS = 64
 
-export type FormProblem = 'malformed_form' | 'repeated_parameter' | 'control_character' | 'too_many_parameters'
+export type FormProblem = 'malformed_form' | 'repeated_parameter' | 'control_character' | 'too_many_parameters' | 'query_too_long'
 
 export class Form {
   readonly #values: ReadonlyMap<string, string>

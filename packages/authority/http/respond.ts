@@ -185,6 +185,7 @@ const REASONS: Readonly<Record<Reason, Told>> = {
   repeated_parameter: { description: 'A parameter is given more than once.' },
   control_character: { description: 'A parameter contains a control character.' },
   too_many_parameters: { description: 'There are too many parameters.' },
+  query_too_long: { description: 'The request is too long.' },
   form_missing: { description: 'A form is expected (application/x-www-form-urlencoded).' },
   parameter_missing: { description: 'A required parameter is missing.' },
   several_client_credentials: { description: 'The client must authenticate by one method only.' },

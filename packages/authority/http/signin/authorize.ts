@@ -17,7 +17,7 @@ import { follow } from './sign-in.ts'
 export function authorizeRoutes(app: FastifyInstance, parts: SigninParts): void {
   app.get('/authorize', async (request, reply) => {
     const query = (request.raw.url ?? '').split('?').slice(1).join('?')
-    const parameters = query.length > MAX_QUERY ? 'too_many_parameters' : parseForm(query)
+    const parameters = query.length > MAX_QUERY ? 'query_too_long' : parseForm(query)
     if (typeof parameters === 'string') return refuseUnread(request, reply, query, parameters, parts)
     const visitor = await visit(request, parts)
     const next = await beginAuthorization(parameters, visitor, parts)

@@ -108,7 +108,10 @@ describe('what comes from outside', () => {
     const who = world.visitor()
     const page = await who.get(`${authorizePath()}&x=${'y'.repeat(13_000)}`)
     assert.equal(page.status, 400)
+    assert.match(page.text, /It is too long\..*<code>query_too_long<\/code>/s)
     assert.equal(who.cookies.size, 0)
+    const many = await who.get(`${authorizePath()}&${Array.from({ length: 65 }, (_, n) => `x${n}=y`).join('&')}`)
+    assert.match(many.text, /It has too many parts\..*<code>too_many_parameters<\/code>/s)
   })
 
   test('whatever cookies and handles come, there is an answer below 500 and no session', async () => {

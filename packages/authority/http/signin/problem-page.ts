@@ -32,7 +32,8 @@ const PROBLEMS: Readonly<Record<NoRecipient | LogoutFlaw | FormProblem, Problem>
   malformed_form: { title: APP_PROBLEM, text: `It is garbled. ${BACK}` },
   repeated_parameter: { title: APP_PROBLEM, text: `It says the same thing twice. ${BACK}` },
   control_character: { title: APP_PROBLEM, text: `It is garbled. ${BACK}` },
-  too_many_parameters: { title: APP_PROBLEM, text: `It is too long. ${BACK}` },
+  too_many_parameters: { title: APP_PROBLEM, text: `It has too many parts. ${BACK}` },
+  query_too_long: { title: APP_PROBLEM, text: `It is too long. ${BACK}` },
 }
 
 export function problemPage(reason: NoRecipient | LogoutFlaw | FormProblem, request: { readonly id: string }): Page {
