@@ -7,8 +7,6 @@ import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
 import { freePort } from './start/free-port.ts'
 
-const MAIN = fileURLToPath(new URL('./main.ts', import.meta.url))
-
 export interface Ran {
   readonly code: number | null
   readonly out: string
@@ -20,6 +18,8 @@ export interface RunOptions {
   readonly env?: Readonly<Record<string, string>>
   /** Default: the authority's directory. */
   readonly cwd?: string
+  /** Another program of this package. */
+  readonly main?: string
 }
 
 /** Runs one command to its end. Nothing of the caller's own settings reaches it. */
@@ -38,9 +38,10 @@ export async function run(args: readonly string[], options: RunOptions = {}): Pr
   return { code, out, err }
 }
 
-export function start(args: readonly string[], { env = {}, cwd }: RunOptions = {}) {
+export function start(args: readonly string[], { env = {}, cwd, main = 'main.ts' }: RunOptions = {}) {
   const { PATH, HOME, TMPDIR } = process.env
-  return spawn(process.execPath, [MAIN, ...args], { cwd, env: { PATH, HOME, TMPDIR, ...env }, stdio: 'pipe' })
+  const program = fileURLToPath(new URL(main, import.meta.url))
+  return spawn(process.execPath, [program, ...args], { cwd, env: { PATH, HOME, TMPDIR, ...env }, stdio: 'pipe' })
 }
 
 export interface CliWorld {

@@ -234,6 +234,15 @@ describe('without an authority, the command line', () => {
     assert.match(JSON.parse(err).error.why, /cannot be used now\n +at .*because of .*ECONNREFUSED 127\.0\.0\.1:9\n +at /s)
   })
 
+  test('asks before a restore for what it will do, of a database that was put back too', async () => {
+    const [file, database] = await Promise.all([signet('restore', 'monday', '--json'), signet('restore', '-', '--json')])
+    assert.match(
+      JSON.parse(file.err).error.why,
+      /Put monday in the place of the store in \.signet\? Everybody has to sign in again/,
+    )
+    assert.match(JSON.parse(database.err).error.why, /End what may have been revoked since the copy .* put back to\? Everybody/)
+  })
+
   test('takes every flag of the authority, and hands it on', async () => {
     const guide = await readFile(join(import.meta.dirname, '../../docs/operating.md'), 'utf8')
     const flags = [...guide.matchAll(/^\| `\w+` \| `SIGNET_\w+` \| `(--[\w-]+)` /gm)].map(([, flag]) => flag as string)

@@ -97,7 +97,8 @@ On PostgreSQL nodes of the version before may go on meanwhile; the embedded stor
 export const restore = command({
   brief: 'Put a backup in the place of the embedded store',
   about: `Stop the authority first. Nothing that was revoked since the backup comes back to life: people sign in again, API keys have
-to be made anew. The store that was there is kept beside it. The argument is a file, or the name of a backup.`,
+to be made anew. The store that was there is kept beside it. The argument is a file, or the name of a backup. On PostgreSQL its own tools
+put a copy back; write - then, which ends what may have been revoked since that copy.`,
   flags: {
     config: FLAGS.config,
     state: FLAGS.state,
@@ -108,14 +109,17 @@ to be made anew. The store that was there is kept beside it. The argument is a f
     masterKeyFile: FLAGS.masterKeyFile,
     yes: flag.yes,
   },
-  args: arg('BACKUP', 'A file, or the name that `signet backup` gave it'),
+  args: arg('BACKUP', 'A file, or the name that `signet backup` gave it; - on PostgreSQL'),
   async run(cli: Cli, { yes, ...flags }: RestoreFlags, file: string) {
-    await cli.confirm(
-      `Put ${printable(file)} in the place of the store in ${printable(flags.state ?? cli.env.SIGNET_STATE ?? '.signet')}? Everybody has to sign in again.`,
-      yes,
-    )
-    const from = fileOf(file, flags.state ?? cli.env.SIGNET_STATE ?? '.signet')
-    await runJob(AUTHORITY, ['restore', from, ...passedOn(flags)], NOT_RESTORED, (line) => reportRestored(cli, line))
+    const state = flags.state ?? cli.env.SIGNET_STATE ?? '.signet'
+    const put =
+      file === PUT_BACK
+        ? 'End what may have been revoked since the copy that the database was put back to?'
+        : `Put ${printable(file)} in the place of the store in ${printable(state)}?`
+    await cli.confirm(`${put} Everybody has to sign in again.`, yes)
+    const from = file === PUT_BACK ? file : fileOf(file, state)
+    const failed = file === PUT_BACK ? NOT_ENDED : NOT_RESTORED
+    await runJob(AUTHORITY, ['restore', from, ...passedOn(flags)], failed, (line) => reportRestored(cli, line))
   },
 })
 
@@ -135,6 +139,11 @@ const NOT_RESTORED = {
   advice: 'Nothing was changed. Mend that and run it again; `signet restore --help` says what it needs.',
   code: 'restore',
 }
+
+const NOT_ENDED = { ...NOT_RESTORED, what: 'What may have been revoked since the copy was not ended' }
+
+/** Instead of a backup: the database was put back by its own tools. */
+const PUT_BACK = '-'
 
 const AUTHORITY = fileURLToPath(new URL('../../authority/main.ts', import.meta.url))
 
@@ -202,7 +211,10 @@ function reportRestored(cli: Cli, line: string): void {
   cli.show(report, () =>
     details(
       [
-        ['restored', cli.out.good(printable(String(report.restored)))],
+        [
+          'restored',
+          cli.out.good(report.restored === PUT_BACK ? 'the database, by its own tools' : printable(String(report.restored))),
+        ],
         ['kept before', report.previous === undefined ? undefined : printable(report.previous)],
         ['epoch', printable(String(report.epoch))],
         ['ended', 'every session, grant, access token and API key of before: API keys have to be made anew'],

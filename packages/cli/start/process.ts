@@ -17,9 +17,14 @@ export interface StartedProcess {
 
 const READY_WITHIN_MS = 30_000
 const STOP_WITHIN_MS = 5000
+/** The end of what a program wrote says why it ended. */
+const MAX_COMPLAINTS = 4096
 const ROOT = fileURLToPath(new URL('../../../', import.meta.url))
 
-/** Starts `script` (from the repository's root, unless it is absolute) with the Node that runs this. Rejects with what it wrote when it does not get ready. */
+/**
+ * Starts `script` (from the repository's root, unless it is absolute) with the Node that runs this. Rejects with what it wrote when it does
+ * not get ready; from then on what it writes on standard error goes to ours.
+ */
 export async function startProcess(
   name: string,
   script: string,
@@ -33,21 +38,23 @@ export async function startProcess(
     env: { ...process.env, ...env },
   })
   let complaints = ''
-  child.stderr.on('data', (chunk: Buffer) => {
-    complaints = (complaints + chunk).slice(-4096)
-    process.stderr.write(chunk)
-  })
+  const keep = (chunk: Buffer) => {
+    complaints = (complaints + chunk).slice(-MAX_COMPLAINTS)
+  }
+  child.stderr.on('data', keep)
+  const said = () => (complaints === '' ? '' : ` It said:\n${complaints.trimEnd()}`)
   const exited = once(child, 'exit')
-  const ended = exited.then(([code, signal]) => {
-    throw new Error(
-      `The ${name} ended by itself (${signal ?? `exit code ${code}`}).${complaints === '' ? '' : ` It said:\n${complaints}`}`,
-    )
+  const ended = once(child, 'close').then(([code, signal]) => {
+    throw new Error(`The ${name} ended by itself (${signal ?? `exit code ${code}`}).${said()}`)
   })
   ended.catch(() => {}) // Whoever awaits it hears; nobody has to.
   const reap = () => child.kill('SIGKILL')
   process.once('exit', reap)
   child.once('exit', () => process.off('exit', reap))
-  const ready = await Promise.race([firstLine(child.stdout), ended, tooLate(name)])
+  const ready = await Promise.race([firstLine(child.stdout), ended, tooLate(name, said)])
+  process.stderr.write(complaints)
+  complaints = ''
+  child.stderr.off('data', keep).on('data', (chunk: Buffer) => process.stderr.write(chunk))
   return {
     pid: child.pid as number,
     ready: JSON.parse(ready) as Record<string, unknown>,
@@ -81,8 +88,11 @@ function firstLine(stream: NodeJS.ReadableStream): Promise<string> {
   })
 }
 
-function tooLate(name: string): Promise<never> {
+function tooLate(name: string, said: () => string): Promise<never> {
   return new Promise((_, reject) => {
-    setTimeout(() => reject(new Error(`The ${name} was not ready within ${READY_WITHIN_MS / 1000} s.`)), READY_WITHIN_MS).unref()
+    setTimeout(
+      () => reject(new Error(`The ${name} was not ready within ${READY_WITHIN_MS / 1000} s.${said()}`)),
+      READY_WITHIN_MS,
+    ).unref()
   })
 }
