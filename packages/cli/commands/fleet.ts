@@ -10,8 +10,8 @@ import { relative, short } from '../output/time.ts'
 
 export const fleet = command({
   brief: 'Show which validators have applied what, who lags, who is gone',
-  about: `Validators report with their freshness probes, and soon after they applied something. One that was not heard of for a minute is gone.
-Last seen is precise to ten seconds.`,
+  about: `Validators report with their freshness probes, and soon after they applied something. One that was not heard of for a minute is gone,
+and how stale it is nobody knows. Last seen is precise to ten seconds.`,
   flags: { watch: flag.on('Look again every second until Ctrl-C') },
   async run(cli: Cli, { watch }: { watch: boolean }) {
     const admin = await cli.admin()

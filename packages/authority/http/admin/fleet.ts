@@ -18,14 +18,18 @@ export function fleetHandlers({ store }: Parts): Some<'listFleet' | 'showRevocat
         seq,
         now_ms: nowMs,
         counts,
-        items: validators.map((validator) => ({
-          ...show(validator, followingOf(validator, place, nowMs)),
-          behind: validator.epoch === epoch ? Math.max(0, seq - validator.applied) : seq,
-          applied_at_ms: validator.steps.at(-1)?.atMs ?? null,
-          staleness_ms: validator.stalenessMs ?? null,
-          version: validator.version,
-          first_seen_at_ms: validator.firstSeenMs,
-        })),
+        items: validators.map((validator) => {
+          const state = followingOf(validator, place, nowMs)
+          return {
+            ...show(validator, state),
+            behind: validator.epoch === epoch ? Math.max(0, seq - validator.applied) : seq,
+            applied_at_ms: validator.steps.at(-1)?.atMs ?? null,
+            // What one said before it fell silent says nothing of now.
+            staleness_ms: state === 'gone' ? null : (validator.stalenessMs ?? null),
+            version: validator.version,
+            first_seen_at_ms: validator.firstSeenMs,
+          }
+        }),
         ...next(validators, query.limit),
       }
     },
