@@ -1,6 +1,6 @@
 /** What a node does by itself, over and over (tasks.ts): keys, purging, checkpoints of the audit record. */
 import type { Surroundings } from '@signet/kernel/surroundings.ts'
-import { makeCheckpoint } from './audit/checkpoint.ts'
+import { makeDueCheckpoint } from './audit/checkpoint.ts'
 import type { KeyRing } from './keys/key-ring.ts'
 import type { Store } from './store/store.ts'
 import type { Task } from './tasks.ts'
@@ -34,9 +34,7 @@ export function upkeep(parts: { store: Store; keys: KeyRing; issuer: string; sur
       name: 'checkpoint',
       everyMs: CHECKPOINT_TICK_MS,
       async run() {
-        const [last] = await store.audit.lastCheckpoints(1)
-        const isDue = last === undefined || (await store.now()) >= last.atMs + CHECKPOINT_MS
-        if (isDue) await makeCheckpoint({ store, keys, issuer, chance: surroundings.chance })
+        await makeDueCheckpoint({ store, keys, issuer, chance: surroundings.chance }, CHECKPOINT_MS)
         return false
       },
     },

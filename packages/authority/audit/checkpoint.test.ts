@@ -116,3 +116,12 @@ test('of nodes that make a checkpoint at once, one does', async () => {
   assert.equal(made.filter((note) => note !== undefined).length, 1)
   assert.ok((await auditReport(store.audit, keys)).sound)
 })
+
+test('a checkpoint goes on from the last that can be read', async () => {
+  const { store, keys, clock, make } = await world()
+  const first = await make()
+  await store.transact((tx) => tx.meta.addCheckpoint(clock.now(), 'spoilt'))
+  const next = verifyCheckpoint(await make(), noteKeys(keys))
+  assert.ok(next.kind === 'genuine')
+  assert.deepEqual([next.checkpoint.number, next.checkpoint.previous], [2, noteHash(first)])
+})

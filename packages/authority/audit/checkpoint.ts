@@ -40,8 +40,29 @@ export interface CheckpointParts {
  * Throws `fault('keys_unavailable')` without an audit key.
  */
 export async function makeCheckpoint(parts: CheckpointParts, actor: AuditActor = 'system'): Promise<string | undefined> {
+  return makeAfter(await findLast(parts.store), parts, actor)
+}
+
+/**
+ * The same, but only when the last is `everyMs` old. It goes on from the very one that it found too old: when another node made one
+ * meanwhile, that is the one that was due.
+ */
+export async function makeDueCheckpoint(
+  parts: CheckpointParts & { readonly store: Pick<Store, 'now'> },
+  everyMs: number,
+): Promise<string | undefined> {
+  const last = await findLast(parts.store)
+  const isDue = last === undefined || (await parts.store.now()) >= last.checkpoint.atMs + everyMs
+  return isDue ? makeAfter(last, parts, 'system') : undefined
+}
+
+interface Stored {
+  readonly note: string
+  readonly checkpoint: Checkpoint
+}
+
+async function makeAfter(last: Stored | undefined, parts: CheckpointParts, actor: AuditActor): Promise<string | undefined> {
   const { store, keys, issuer, chance } = parts
-  const last = lastOf(await store.audit.lastCheckpoints(LOOKED_AT))
   const heads = (await store.audit.chains()).filter((head) => head.index > 0)
   const number = last === undefined ? 1 : last.checkpoint.number + 1
   const previous = last === undefined ? NO_NOTE : noteHash(last.note)
@@ -64,7 +85,7 @@ export async function makeCheckpoint(parts: CheckpointParts, actor: AuditActor =
 
 /** Longer than any two nodes can take to make the same checkpoint. */
 const SLOT_SECONDS = 86_400
-/** Of the stored notes, for the last that can be read. */
+/** Stored notes, for the last that can be read. */
 const LOOKED_AT = 100
 const NO_NOTE = new Uint8Array(32)
 
@@ -119,14 +140,18 @@ export function verifierKey(issuer: string, key: KeyObject): string {
   return `${name}+${Buffer.from(noteKeyId(name, key)).toString('hex')}+${Buffer.from(bytes).toString('base64')}`
 }
 
-function lastOf(stored: readonly { readonly note: string }[]): { note: string; checkpoint: Checkpoint } | undefined {
-  let last: { note: string; checkpoint: Checkpoint } | undefined
-  for (const { note } of stored) {
-    const opened = openNote(note)
-    const checkpoint = opened === undefined ? undefined : readBody(opened.text)
-    if (checkpoint !== undefined && checkpoint.number > (last?.checkpoint.number ?? 0)) last = { note, checkpoint }
-  }
-  return last
+/** The last one; where somebody spoilt it, the last before it that can be read. */
+async function findLast({ audit }: Pick<Store, 'audit'>): Promise<Stored | undefined> {
+  const [last] = (await audit.lastCheckpoints(1)).flatMap(readStored)
+  if (last !== undefined) return last
+  const readable = (await audit.lastCheckpoints(LOOKED_AT)).flatMap(readStored)
+  return readable.toSorted((a, b) => a.checkpoint.number - b.checkpoint.number).at(-1)
+}
+
+function readStored({ note }: { readonly note: string }): readonly Stored[] {
+  const opened = openNote(note)
+  const checkpoint = opened === undefined ? undefined : readBody(opened.text)
+  return checkpoint === undefined ? [] : [{ note, checkpoint }]
 }
 
 // ── The body ───────────────────────────────────────────────────────────────────────────────────────────────────────
