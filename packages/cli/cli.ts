@@ -1,5 +1,6 @@
 /** What a command may use: where to print, whom to ask, the authority to talk to. */
 
+import { setTimeout as wait } from 'node:timers/promises'
 import type { AdminClient } from '@signet/api/client.ts'
 import type { CommandContext, StricliDynamicCommandContext } from '@stricli/core'
 import { credentialsPath, readCredentials } from './credentials.ts'
@@ -34,6 +35,8 @@ export interface Cli {
   readonly interactive: boolean
   /** Ends when the person presses Ctrl-C. */
   readonly interrupted: AbortSignal
+  /** Waits so long, or until then. */
+  pause(milliseconds: number): Promise<void>
   readonly credentialsFile: string
   readonly server: string | undefined
   now(): number
@@ -97,6 +100,7 @@ export function createCli(process: NodeJS.Process, flags: CommonFlags): Cli {
       }
       return interruption.signal
     },
+    pause: (milliseconds) => wait(milliseconds, undefined, { signal: cli.interrupted }).catch(() => {}),
     credentialsFile: credentialsPath(flags.credentials, env),
     server: flags.server ?? (env.SIGNET_URL === '' ? undefined : env.SIGNET_URL),
     now: () => Date.now(),

@@ -1,6 +1,5 @@
 /** Many at once: what a selector names is counted first, then taken back, held or let go on at a bounded rate. */
 import { readFile } from 'node:fs/promises'
-import { setTimeout as wait } from 'node:timers/promises'
 import type { AdminClient } from '@signet/api/client.ts'
 import type { Batch, Call } from '@signet/api/schema.ts'
 import { buildRouteMap } from '@stricli/core'
@@ -231,7 +230,7 @@ async function follow(cli: Cli, admin: AdminClient, id: string): Promise<ExitCod
     cli.progress(
       `${'█'.repeat(full)}${cli.err.dim('░'.repeat(BAR - full))} ${Math.floor(share * 100)} %  ${now.moved} of ${now.entries}  ${cli.err.dim(`about ${Math.ceil(left)} s left`)}`,
     )
-    await wait(LOOK_EVERY_MS, undefined, { signal: cli.interrupted }).catch(() => {})
+    await cli.pause(LOOK_EVERY_MS)
   }
 }
 
@@ -245,7 +244,7 @@ async function look(cli: Cli, admin: AdminClient, id: string): Promise<Batch> {
       const isOver = cli.interrupted.aborted || cli.now() - beganMs > PATIENCE_MS
       if (isOver || troubleOf(error).exit !== EXIT.unreachable) throw error
       cli.progress(cli.err.dim('The authority does not answer; asking on. A batch goes on by itself, on any node.'))
-      await wait(AWAY_MS, undefined, { signal: cli.interrupted }).catch(() => {})
+      await cli.pause(AWAY_MS)
     }
   }
 }

@@ -128,6 +128,8 @@ function checked(text: string, jwks: { keys: Record<string, unknown>[] }): Batch
   })
 }
 
+const AGAIN_MS = 500
+
 /** After a cut: where we were, or where the log stands now when that place is gone. */
 async function again(
   cli: Cli,
@@ -135,7 +137,7 @@ async function again(
   place: { epoch: string; seq: number },
 ): Promise<{ epoch: string; seq: number }> {
   cli.say(cli.err.dim('The stream ended; following again.'))
-  await new Promise((resolve) => setTimeout(resolve, 500))
+  await cli.pause(AGAIN_MS)
   const { head } = await admin.call('listRevocations', { query: { limit: 1 } })
   return head.epoch === place.epoch && place.seq >= head.floor ? place : { epoch: head.epoch, seq: head.seq }
 }

@@ -1,5 +1,4 @@
 /** The validators: who has come how far, as all nodes of the authority heard it. */
-import { setTimeout as wait } from 'node:timers/promises'
 import type { AdminClient } from '@signet/api/client.ts'
 import type { Fleet, FleetReceipt, FleetValidator, Following } from '@signet/api/schema.ts'
 import type { Cli } from '../cli.ts'
@@ -22,7 +21,7 @@ and how stale it is nobody knows. Last seen is precise to ten seconds.`,
     while (!cli.interrupted.aborted) {
       const whole = await wholeFleet(admin)
       cli.frame(whole, (rows) => draw(cli, whole, rows))
-      await wait(LOOK_MS, undefined, { signal: cli.interrupted }).catch(() => {}) // Ctrl-C ends it at once.
+      await cli.pause(LOOK_MS)
     }
   },
 })

@@ -198,7 +198,7 @@ async function followed(
       }
     }
     cli.progress(cli.err.dim(`${counts.applied} of ${total ?? counts.applied + counts.lagging} validators have it …`))
-    await new Promise((resolve) => setTimeout(resolve, LOOK_EVERY_MS))
+    await cli.pause(LOOK_EVERY_MS)
   }
 }
 
