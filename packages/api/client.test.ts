@@ -185,6 +185,15 @@ describe('the admin client', () => {
       collect(worldOf([new Response(broken)]).admin.stream('startBackup', { body: {} })),
       isError('unavailable'),
     )
+    let sent = false
+    const torn = new ReadableStream({
+      pull(body) {
+        if (sent) return body.error(new TypeError('terminated')) // As fetch has it when a node is killed.
+        sent = true
+        body.enqueue(new TextEncoder().encode(progress))
+      },
+    })
+    await assert.rejects(collect(worldOf([new Response(torn)]).admin.stream('startBackup', { body: {} })), isError('unreachable'))
   })
 
   test('uses a secret where that is what the client has', async () => {

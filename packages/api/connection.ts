@@ -141,11 +141,11 @@ function unreachableBecause(error: unknown, url: URL): string {
 /** At most 1 MiB to a line. */
 const LONGEST_LINE = 2 ** 20
 
-/** The lines of a body as they come. */
+/** The lines of a body as they come. Throws an `unreachable` error when the connection is cut before its end. */
 export async function* lines(answer: Response): AsyncGenerator<string> {
   let rest = ''
   const decoder = new TextDecoder()
-  for await (const chunk of answer.body ?? []) {
+  for await (const chunk of chunks(answer)) {
     rest += decoder.decode(chunk as Uint8Array, { stream: true })
     const whole = rest.split('\n')
     rest = whole.pop() ?? ''
@@ -153,4 +153,18 @@ export async function* lines(answer: Response): AsyncGenerator<string> {
     for (const line of whole) yield line
   }
   if (rest !== '') yield rest
+}
+
+async function* chunks(answer: Response): AsyncGenerator<unknown> {
+  try {
+    yield* answer.body ?? []
+  } catch (error) {
+    if ((error as Error).name === 'AbortError') throw error
+    throw new ApiError('unreachable', {
+      what: 'Could not read the answer to its end',
+      why: 'the connection was cut',
+      advice: 'Try again.',
+      cause: error,
+    })
+  }
 }

@@ -6,8 +6,8 @@ import type { CommandContext, StricliDynamicCommandContext } from '@stricli/core
 import { credentialsPath, readCredentials } from './credentials.ts'
 import { type Paint, paintFor } from './output/paint.ts'
 import { jsonText, printable } from './output/printable.ts'
-import { type Column, table } from './output/table.ts'
-import { EXIT, Trouble } from './trouble.ts'
+import { type Column, cut, table } from './output/table.ts'
+import { EXIT, Trouble, troubleJson, troubleText } from './trouble.ts'
 
 export interface Context extends CommandContext {
   /** What commands run in. */
@@ -56,8 +56,10 @@ export interface Cli {
   ): void
   /** Remarks for people, on standard error; nothing with `--json`. */
   say(text: string): void
-  /** A remark that the next one overwrites; only on a terminal. */
+  /** A remark that the next one overwrites, cut to one row; only on a terminal. */
   progress(text: string): void
+  /** Why it could not be done, on standard error: as JSON with `--json`. */
+  complain(trouble: Trouble): void
   admin(): Promise<AdminClient>
   /** Goes on only when the person agrees or `--yes` was given. `word`: they must type exactly this. */
   confirm(question: string, yes: boolean, word?: string): Promise<void>
@@ -121,8 +123,12 @@ export function createCli(process: NodeJS.Process, flags: CommonFlags): Cli {
     say,
     progress(text) {
       if (flags.json || !stderr.isTTY) return
-      stderr.write(`\r\u001b[2K${text}`)
+      stderr.write(`\r\u001b[2K${cut(text, (stderr.columns || USUAL_WIDTH) - 1)}`) // Not in the last column, where some begin a new row.
       progressShown = true
+    },
+    complain(trouble) {
+      clearProgress()
+      stderr.write(`${flags.json ? jsonText(troubleJson(trouble)) : troubleText(trouble, err)}\n`)
     },
     admin: () => (admin ??= connect(cli)),
     async confirm(question, yes, word) {
@@ -173,6 +179,8 @@ export function createCli(process: NodeJS.Process, flags: CommonFlags): Cli {
   }
   return cli
 }
+
+const USUAL_WIDTH = 80
 
 async function connect(cli: Cli): Promise<AdminClient> {
   const credentials = await readCredentials(cli.credentialsFile)

@@ -1,10 +1,8 @@
 /** How commands are made: the shared flags, one way to fail, and the exit code. */
 import { buildCommand, type Command, type FlagParametersForType, type TypedPositionalParameters } from '@stricli/core'
 import { type Cli, type CommonFlags, type Context, createCli } from './cli.ts'
-import { paintFor } from './output/paint.ts'
-import { jsonText } from './output/printable.ts'
 import { parseDuration } from './output/time.ts'
-import { type ExitCode, troubleJson, troubleOf, troubleText } from './trouble.ts'
+import { type ExitCode, troubleOf } from './trouble.ts'
 
 type Flags<F> = Readonly<Partial<Record<keyof F, unknown>>>
 
@@ -36,9 +34,7 @@ export function command<const F extends Flags<F> = NonNullable<unknown>, const A
         this.own.exitCode = exit ?? 0
       } catch (error) {
         const trouble = troubleOf(error)
-        this.own.stderr.write(
-          `${given.json ? jsonText(troubleJson(trouble)) : troubleText(trouble, paintFor(this.own.stderr))}\n`,
-        )
+        cli.complain(trouble)
         this.own.exitCode = trouble.exit
       }
     },

@@ -19,7 +19,10 @@ const validator = z.object({
 export const fleetValidator = validator.extend({
   behind: z.int().describe('Revocations it has not applied yet'),
   applied_at_ms: milliseconds.nullable().describe('When it was first heard to have come so far'),
-  staleness_ms: z.number().nullable().describe('As it said when it was seen last; null when it did not say, and of one that is gone'),
+  staleness_ms: z
+    .number()
+    .nullable()
+    .describe('As it said when it was seen last; null when it did not say, and of one that is gone'),
   version: z.string(),
   first_seen_at_ms: milliseconds,
 })

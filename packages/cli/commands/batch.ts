@@ -8,7 +8,8 @@ import { arg, command, flag, given, parseCount } from '../command.ts'
 import { printable } from '../output/printable.ts'
 import { details } from '../output/table.ts'
 import { localTime, relative, timeOf } from '../output/time.ts'
-import { EXIT, type ExitCode, Trouble, troubleOf } from '../trouble.ts'
+import { patiently } from '../patience.ts'
+import { EXIT, type ExitCode, Trouble } from '../trouble.ts'
 
 type Body = NonNullable<Call<'planBatch'>['body']>
 type Selector = Body['selector']
@@ -156,7 +157,11 @@ const watch = command({
   about:
     'With --json a line for each step. An authority that is away is asked again for a minute. Ctrl-C ends the watching, not the batch. Exit code 1 when it did not get done.',
   args: BATCH,
-  run: async (cli: Cli, _flags: object, id: string) => follow(cli, await cli.admin(), id),
+  async run(cli: Cli, _flags: object, id: string): Promise<ExitCode> {
+    const admin = await cli.admin()
+    await admin.metadata() // A wrong address is told at once.
+    return follow(cli, admin, id)
+  },
 })
 
 const undo = command({
@@ -208,20 +213,25 @@ after a crash, and can be paused, cancelled and, when it only suspended, undone.
 })
 
 const LOOK_EVERY_MS = 250
-const AWAY_MS = 1000
-const PATIENCE_MS = 60_000
 const BAR = 24
 
 async function follow(cli: Cli, admin: AdminClient, id: string): Promise<ExitCode> {
   let told = ''
+  const look = () => admin.call('showBatch', { params: { id } })
+  const givenUp = {
+    what: 'Could not watch the batch to its end',
+    advice: `It goes on by itself, on any node. Watch it again with \`signet batch watch ${id}\`.`,
+  }
   for (;;) {
-    const now = await look(cli, admin, id)
+    const now = await patiently(cli, look, givenUp)
     const isOver = now.state !== 'running'
     const step = JSON.stringify([now.state, now.moved, now.unmoved])
     if (cli.json && step !== told) cli.line(now, () => '')
     told = step
     if (isOver || cli.interrupted.aborted) {
       if (!cli.json) cli.show(now, () => draw(cli, now))
+      if (!isOver)
+        cli.say(cli.err.warn(`The batch goes on. \`signet batch pause ${printable(id)}\` holds it, \`cancel\` ends it.`))
       return now.state === 'done' ? EXIT.done : EXIT.refused
     }
     const share = now.entries === 0 ? 1 : Math.min(1, (now.moved + now.unmoved) / now.entries)
@@ -231,21 +241,6 @@ async function follow(cli: Cli, admin: AdminClient, id: string): Promise<ExitCod
       `${'█'.repeat(full)}${cli.err.dim('░'.repeat(BAR - full))} ${Math.floor(share * 100)} %  ${now.moved} of ${now.entries}  ${cli.err.dim(`about ${Math.ceil(left)} s left`)}`,
     )
     await cli.pause(LOOK_EVERY_MS)
-  }
-}
-
-/** Whoever watches does not give up with the node he asks: another carries the batch on, or this one when it is back. */
-async function look(cli: Cli, admin: AdminClient, id: string): Promise<Batch> {
-  const beganMs = cli.now()
-  for (;;) {
-    try {
-      return await admin.call('showBatch', { params: { id } })
-    } catch (error) {
-      const isOver = cli.interrupted.aborted || cli.now() - beganMs > PATIENCE_MS
-      if (isOver || troubleOf(error).exit !== EXIT.unreachable) throw error
-      cli.progress(cli.err.dim('The authority does not answer; asking on. A batch goes on by itself, on any node.'))
-      await cli.pause(AWAY_MS)
-    }
   }
 }
 

@@ -11,7 +11,8 @@ import { checkSignature, decodeJws } from '../jws.ts'
 import { printable } from '../output/printable.ts'
 import { details } from '../output/table.ts'
 import { localTime, short, timeOf } from '../output/time.ts'
-import { EXIT, Trouble } from '../trouble.ts'
+import { patiently } from '../patience.ts'
+import { EXIT, Trouble, troubleOf } from '../trouble.ts'
 import { drawCounts } from './fleet.ts'
 
 const status = command({
@@ -59,7 +60,7 @@ nobody. The delay is from the commit to its arrival here. Ctrl-C ends it.`,
     let place = { epoch: head.epoch, seq: head.seq }
     let left = count
     if (sinceMs !== undefined) {
-      for (const entry of await recent(admin, sinceMs, head.floor)) if (left-- > 0) print(cli, entry, undefined)
+      for (const entry of await recent(admin, sinceMs, head)) if (left-- > 0) print(cli, entry, undefined)
     }
     cli.say(cli.err.dim(`Following from ${place.seq}. Ctrl-C ends it.`))
     while (left > 0 && !cli.interrupted.aborted) {
@@ -70,11 +71,11 @@ nobody. The delay is from the commit to its arrival here. Ctrl-C ends it.`,
           place = { epoch: batch.epoch, seq: batch.to }
           if (left <= 0) break
         }
-        if (left > 0) place = await again(cli, admin, place)
       } catch (error) {
         if (cli.interrupted.aborted) break
-        throw error
+        if (troubleOf(error).exit !== EXIT.unreachable) throw error
       }
+      if (left > 0 && !cli.interrupted.aborted) place = await again(cli, admin, place)
     }
   },
 })
@@ -138,8 +139,14 @@ async function again(
 ): Promise<{ epoch: string; seq: number }> {
   cli.say(cli.err.dim('The stream ended; following again.'))
   await cli.pause(AGAIN_MS)
-  const { head } = await admin.call('listRevocations', { query: { limit: 1 } })
-  return head.epoch === place.epoch && place.seq >= head.floor ? place : { epoch: head.epoch, seq: head.seq }
+  const givenUp = {
+    what: 'Could not go on following the revocations',
+    advice: 'When the authority is back, `signet feed tail --since 10min` shows what was made meanwhile.',
+  }
+  const { head } = await patiently(cli, () => admin.call('listRevocations', { query: { limit: 1 } }), givenUp)
+  if (head.epoch === place.epoch && place.seq >= head.floor) return place
+  cli.say(cli.err.warn(`The log goes on elsewhere, at ${head.seq}: what was made meanwhile is shown by --since alone.`))
+  return { epoch: head.epoch, seq: head.seq }
 }
 
 /** What the entries of a batch are about. */
@@ -150,13 +157,18 @@ async function between(admin: AdminClient, batch: BatchPayload): Promise<readonl
   return items
 }
 
-async function recent(admin: AdminClient, fromMs: number, floor: number): Promise<Revocation[]> {
+/** Up to the head that is followed from: what comes after it is told as it comes. */
+async function recent(
+  admin: AdminClient,
+  fromMs: number,
+  { floor, seq }: { readonly floor: number; readonly seq: number },
+): Promise<Revocation[]> {
   const found: Revocation[] = []
-  for (let after: number | undefined = floor; after !== undefined; ) {
+  for (let after: number | undefined = floor; after !== undefined && after < seq; ) {
     const page: { items: Revocation[]; next?: number | undefined } = await admin.call('listRevocations', {
       query: { after, limit: 500 },
     })
-    found.push(...page.items.filter((entry) => entry.at_ms >= fromMs))
+    found.push(...page.items.filter((entry) => entry.at_ms >= fromMs && entry.seq <= seq))
     after = page.next
   }
   return found

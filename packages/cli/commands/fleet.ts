@@ -6,20 +6,26 @@ import { command, flag } from '../command.ts'
 import { printable } from '../output/printable.ts'
 import { type Column, table } from '../output/table.ts'
 import { relative, short } from '../output/time.ts'
+import { patiently } from '../patience.ts'
 
 export const fleet = command({
   brief: 'Show which validators have applied what, who lags, who is gone',
   about: `Validators report with their freshness probes, and soon after they applied something. One that was not heard of for a minute is gone,
 and how stale it is nobody knows. Last seen is precise to ten seconds.`,
-  flags: { watch: flag.on('Look again every second until Ctrl-C') },
+  flags: { watch: flag.on('Look again every second until Ctrl-C, also while the authority is away') },
   async run(cli: Cli, { watch }: { watch: boolean }) {
     const admin = await cli.admin()
     if (!watch) {
       const whole = await wholeFleet(admin)
       return void cli.show(whole, () => draw(cli, whole))
     }
+    await admin.metadata() // A wrong address is told at once.
+    const givenUp = {
+      what: 'Could not go on watching the validators',
+      advice: '`signet doctor` says what is wrong with the authority.',
+    }
     while (!cli.interrupted.aborted) {
-      const whole = await wholeFleet(admin)
+      const whole = await patiently(cli, () => wholeFleet(admin), givenUp)
       cli.frame(whole, (rows) => draw(cli, whole, rows))
       await cli.pause(LOOK_MS)
     }

@@ -6,6 +6,7 @@ import { arg, command, flag } from '../command.ts'
 import { printable } from '../output/printable.ts'
 import { type Column, details, table } from '../output/table.ts'
 import { isDuration, moment, parseDuration, relative, short } from '../output/time.ts'
+import { patiently } from '../patience.ts'
 import { EXIT, type ExitCode, Trouble } from '../trouble.ts'
 import { byTrouble, drawCounts, drawState, wholeReceipt } from './fleet.ts'
 
@@ -21,7 +22,8 @@ export const WAIT = {
   parse: parseWait,
   optional: true,
   placeholder: 'COUNT/TOTAL,TIME',
-  brief: 'Wait until so many of your validators have applied it (47/50), or all that are there; at most so long (10s)',
+  brief:
+    'Wait until so many of your validators have applied it (47/50), or all that are there, one at least; at most so long (10s)',
 } as const
 
 const DEFAULT_WAIT_SECONDS = 30
@@ -48,10 +50,12 @@ it is, the receipt says who has come to the present epoch, which takes over all 
   async run(cli: Cli, { epoch, wait }: { epoch?: string; wait?: Wait }, text: string): Promise<ExitCode> {
     const seq = readSeq(text)
     const admin = await cli.admin()
+    await admin.metadata() // A wrong address is told at once.
     const reached =
       wait === undefined ? undefined : await followed(cli, admin, { seq, ...(epoch === undefined ? {} : { epoch }) }, wait)
     const whole = await wholeReceipt(admin, seq, epoch)
-    cli.show(whole, () => drawReceipt(cli, whole, epoch === undefined))
+    cli.show(whole, () => drawReceipt(cli, whole, epoch === undefined, wait?.total))
+    if (wait !== undefined && reached !== undefined) advise(cli, seq, reached, wait)
     const done = reached?.reached ?? whole.counts.lagging + whole.counts.gone === 0
     return done ? EXIT.done : EXIT.refused
   },
@@ -68,7 +72,7 @@ function readSeq(text: string): number {
   })
 }
 
-function drawReceipt(cli: Cli, whole: FleetReceipt, isPresent: boolean): string {
+function drawReceipt(cli: Cli, whole: FleetReceipt, isPresent: boolean, expected = 0): string {
   const { out } = cli
   const entry = whole.revocation
   const head = details(
@@ -89,7 +93,10 @@ function drawReceipt(cli: Cli, whole: FleetReceipt, isPresent: boolean): string 
       ['committed', entry && moment(entry.at_ms, whole.now_ms)],
       [
         'validators',
-        whole.items.length === 0 ? out.warn('none have reported') : drawCounts(cli, whole.counts, 'have applied it'),
+        [
+          whole.items.length === 0 ? out.warn('none have reported') : drawCounts(cli, whole.counts, 'have applied it'),
+          ...(expected > whole.items.length ? [out.warn(`${expected} were expected, ${whole.items.length} are known`)] : []),
+        ],
       ],
     ],
     out,
@@ -148,6 +155,7 @@ export async function showReceipt(
     ),
   )
   if (trouble !== undefined) throw trouble
+  if (wait !== undefined && fleet !== undefined) advise(cli, receipt.seq, fleet, wait)
   return fleet === undefined || fleet.reached ? EXIT.done : EXIT.refused
 }
 
@@ -174,15 +182,18 @@ async function followed(
   cli: Cli,
   admin: AdminClient,
   { seq, epoch }: { seq: number; epoch?: string },
-  { count, total, seconds }: Wait,
+  wait: Wait,
 ): Promise<Followed> {
+  const { count, total, seconds } = wait
   const beganMs = cli.now()
   const { interrupted } = cli
+  const givenUp = { what: 'Which validators have applied it is not known', advice: `${askAgain(seq, wait)}.` }
   for (;;) {
     const query = { limit: 1, ...(epoch === undefined ? {} : { epoch }) }
-    const { counts } = await admin.call('showRevocation', { params: { seq }, query })
+    const look = () => admin.call('showRevocation', { params: { seq }, query })
+    const { counts } = await patiently(cli, look, givenUp, seconds * 1000 - (cli.now() - beganMs))
     const waitedMs = cli.now() - beganMs
-    const reached = count === undefined ? counts.lagging === 0 : counts.applied >= count
+    const reached = count === undefined ? counts.lagging === 0 && counts.applied > 0 : counts.applied >= count
     if (reached || waitedMs >= seconds * 1000 || interrupted.aborted) {
       const late = counts.lagging + counts.gone === 0 ? [] : (await wholeReceipt(admin, seq, epoch)).items
       const names = late
@@ -202,6 +213,19 @@ async function followed(
   }
 }
 
+const askAgain = (seq: number, { count, total, seconds }: Wait): string =>
+  `\`signet receipt ${seq} --wait ${count === undefined ? '' : `${count}/${total},`}${seconds}s\` asks again`
+
+/** What to do when they did not follow in time. */
+function advise(cli: Cli, seq: number, { reached, applied, lagging, gone }: Followed, wait: Wait): void {
+  if (reached) return
+  const lines = [
+    ...(gone > 0 ? ['One that is gone gives up permissions by itself as its knowledge ages.'] : []),
+    `\`signet fleet\` says who is there${applied + lagging + gone === 0 ? ' and what they need' : ''}; ${askAgain(seq, wait)}.`,
+  ]
+  cli.say(cli.err.warn(lines.join('\n')))
+}
+
 function drawFollowed(cli: Cli, fleet: Followed): readonly string[] {
   const { out } = cli
   const known = fleet.applied + fleet.lagging + fleet.gone
@@ -209,7 +233,7 @@ function drawFollowed(cli: Cli, fleet: Followed): readonly string[] {
   const late = fleet.lagging + fleet.gone
   const names = `${fleet.late.map(printable).join(', ')}${late > fleet.late.length ? ` and ${late - fleet.late.length} more` : ''}`
   return [
-    `${drawCounts(cli, fleet, 'have applied it')}${out.dim(`, known after ${short(fleet.waited_ms)}`)}`,
+    `${drawCounts(cli, fleet, 'have applied it')}${out.dim(`, ${fleet.reached ? 'known after' : 'after waiting'} ${short(fleet.waited_ms)}`)}`,
     ...(late === 0 ? [] : [`${out.dim('not')} ${names}`]),
     ...(fleet.expected === undefined || fleet.expected <= known
       ? []

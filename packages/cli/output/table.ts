@@ -49,9 +49,13 @@ export function details(pairs: readonly (readonly [string, string | readonly str
 
 function fit(text: string, width: number, right: boolean): string {
   const length = visibleLength(text)
-  if (length > width) return `${[...stripVTControlCharacters(text)].slice(0, width - 1).join('')}…`
+  if (length > width) return cut(text, width)
   const space = ' '.repeat(width - length)
   return right ? space + text : text + space
 }
+
+/** At most so many characters; what is cut loses its colour. */
+export const cut = (text: string, width: number): string =>
+  visibleLength(text) <= width ? text : `${[...stripVTControlCharacters(text)].slice(0, width - 1).join('')}…`
 
 const visibleLength = (text: string): number => [...stripVTControlCharacters(text)].length
