@@ -18,6 +18,7 @@ describe('alert rules', () => {
     const metrics = createMetrics()
     metrics.bind({
       regions: () => [],
+      taskAges: () => new Map(),
       busLinked: () => true,
       feedReaders: () => 0,
       stalenessMs: () => 0,

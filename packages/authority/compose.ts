@@ -50,7 +50,7 @@ import { createTriggers } from './revocation/triggers.ts'
 import { sharedBudgets } from './shared-budgets.ts'
 import type { Store } from './store/store.ts'
 import { sha256 } from './surroundings.ts'
-import { startTasks } from './tasks.ts'
+import { startTasks, type Tasks } from './tasks.ts'
 import type { Log } from './telemetry/log.ts'
 import { createMetrics } from './telemetry/metrics.ts'
 import { signJwt } from './tokens/jwt.ts'
@@ -100,7 +100,9 @@ export async function composeAuthority(config: Config, outside: Outside): Promis
     const { close: closeBus, ...buses } = await openBus(config, surroundings, log)
     closing.add(closeBus)
     const { region } = config
+    let tasks: Tasks | undefined
     const node = await assemble({
+      taskAges: () => tasks?.ages() ?? new Map(),
       region,
       issuer,
       settings,
@@ -115,8 +117,9 @@ export async function composeAuthority(config: Config, outside: Outside): Promis
     })
     closing.add(() => node.close())
 
-    const tasks = startTasks(upkeep({ store, keys: node.keys, issuer, surroundings }), { clock, timers, log })
-    closing.add(() => tasks.close())
+    const started = startTasks(upkeep({ store, keys: node.keys, issuer, surroundings }), { clock, timers, log })
+    closing.add(() => started.close())
+    tasks = started
     const setupLink = await firstStart({ store, issuer, stateDirectory, surroundings, sha256 })
     if (config.operations !== undefined) {
       const operations = fastify({ logger: false })
@@ -154,6 +157,8 @@ export interface Foundation {
   /** A validator that was not seen for so long is forgotten. */
   readonly fleetMemorySeconds: number
   readonly region?: RegionConfig | undefined
+  /** Of what the node does by itself, when the caller has it do that. */
+  taskAges?(): ReadonlyMap<string, number>
 }
 
 /** Everything between the store and the door, not yet listening. The caller closes what it gave. */
@@ -253,7 +258,9 @@ export async function assemble(foundation: Foundation) {
     const drain = () => {
       draining = true
     }
-    const checks = createHealthChecks({ ...common, keys, registry, hub, regions, stopping: () => draining || closing.begun })
+    const { taskAges = () => new Map<string, number>() } = foundation
+    const stopping = () => draining || closing.begun
+    const checks = createHealthChecks({ ...common, keys, registry, hub, regions, taskAges, stopping })
     const health = { checks, metrics: metrics.registry }
     const shared = { ...common, keys, registry, livingTokens, revoker, policyVersion: version }
     const callers = { clients, limits: createLimits(settings, clock, budgets), step: createStep(timers) }
@@ -334,6 +341,7 @@ export async function assemble(foundation: Foundation) {
     metrics.bind({
       regions: () => regions?.status() ?? [],
       busLinked: () => bus.linked(),
+      taskAges,
       feedReaders: () => hub.readers,
       stalenessMs: () => registry.ageMs(),
       registryEntries: () => registry.view.size,

@@ -19,6 +19,8 @@ export interface HealthCheckParts {
   readonly settings: PolicySettings
   readonly clock: Clock
   readonly regions?: Pick<Regions, 'status'> | undefined
+  /** Milliseconds since each task of the node ended well. */
+  taskAges(): ReadonlyMap<string, number>
   stopping(): boolean
 }
 
@@ -31,6 +33,7 @@ export function createHealthChecks(parts: HealthCheckParts): () => Promise<reado
     checkClock(parts),
     checkBus(parts.bus),
     { name: 'feed', state: 'ok', value: parts.hub.readers },
+    checkUpkeep(parts.taskAges()),
     ...(parts.regions?.status() ?? []).map(checkRegion),
   ]
 }
@@ -106,6 +109,17 @@ function checkClock({ registry, settings }: HealthCheckParts): Check {
     }
   }
   return { name: 'clock', state: 'ok', ...(offsetMs === undefined ? {} : { value: Math.round(offsetMs) }) }
+}
+
+/** The rarest task is due every minute. */
+const LATE_TASK_MS = 300_000
+
+/** Its lack does no harm for hours, so the node stays ready. */
+export function checkUpkeep(ages: ReadonlyMap<string, number>): Check {
+  const late = [...ages].filter(([, ageMs]) => ageMs > LATE_TASK_MS).map(([name]) => name)
+  if (late.length === 0) return { name: 'upkeep', state: 'ok' }
+  const value = Math.round(Math.max(...ages.values()) / 1000)
+  return { name: 'upkeep', state: 'warn', detail: `not done for minutes: ${late.join(', ')}; this node's log says why`, value }
 }
 
 /** Validators of ours say so in their staleness by then, and give up what can't bear it. */

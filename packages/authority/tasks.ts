@@ -16,15 +16,15 @@ export interface Task {
 export const BREATH_MS = 20
 
 export interface Tasks {
-  /** When each last ended well, epoch milliseconds. */
-  lastRuns(): ReadonlyMap<string, number>
+  /** Milliseconds since each ended well, or since they were started when it never did. */
+  ages(): ReadonlyMap<string, number>
   /** Stops; resolves when nothing runs any more. */
   close(): Promise<void>
 }
 
 export function startTasks(tasks: readonly Task[], parts: { clock: Clock; timers: Timers; log: Log }): Tasks {
   const { clock, timers, log } = parts
-  const ended = new Map<string, number>()
+  const endedAt = new Map(tasks.map(({ name }) => [name, clock.monotonic()]))
   const waiting = new Map<string, Timer>()
   const running = new Set<Promise<void>>()
   let closed = false
@@ -44,7 +44,7 @@ export function startTasks(tasks: readonly Task[], parts: { clock: Clock; timers
     let more: boolean | undefined = false
     try {
       more = await task.run()
-      ended.set(task.name, clock.now())
+      endedAt.set(task.name, clock.monotonic())
     } catch (error) {
       log.warn({ task: task.name, err: error }, 'a background task failed and will be tried again')
     }
@@ -53,7 +53,10 @@ export function startTasks(tasks: readonly Task[], parts: { clock: Clock; timers
 
   for (const task of tasks) schedule(task, task.everyMs)
   return {
-    lastRuns: () => ended,
+    ages() {
+      const now = clock.monotonic()
+      return new Map([...endedAt].map(([name, at]) => [name, now - at]))
+    },
     async close() {
       closed = true
       for (const timer of waiting.values()) timer.cancel()

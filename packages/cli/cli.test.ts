@@ -354,6 +354,7 @@ describe('the command line', () => {
       'clock',
       'store',
       'signing key',
+      'audit record',
       'revocation log',
       'validators',
     ]) {

@@ -37,6 +37,7 @@ export const health = z.object({
       retiring_at: seconds.optional(),
     }),
   ),
+  audit: z.object({ last_checkpoint_at_ms: milliseconds.optional() }).optional(),
   feed: z.object({ epoch: z.string(), seq: z.int(), age_ms: z.number().nullable(), readers: z.int() }),
 })
 export type Health = z.output<typeof health>

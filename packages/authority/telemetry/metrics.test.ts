@@ -10,6 +10,7 @@ describe('metrics', () => {
     const metrics = createMetrics()
     metrics.bind({
       regions: () => [],
+      taskAges: () => new Map([['purge', 5000]]),
       busLinked: () => true,
       feedReaders: nothing,
       stalenessMs: nothing,
@@ -31,6 +32,7 @@ describe('metrics', () => {
     const metrics = createMetrics()
     metrics.bind({
       regions: () => [],
+      taskAges: () => new Map([['purge', 5000]]),
       busLinked: () => true,
       feedReaders: () => 7,
       stalenessMs: nothing,
@@ -48,6 +50,7 @@ describe('metrics', () => {
     const text = await metrics.registry.metrics()
     assert.match(text, /^signet_feed_readers 7$/m)
     assert.match(text, /^signet_store_queue Nan$/im)
+    assert.match(text, /^signet_task_age_seconds\{task="purge"\} 5$/m)
     assert.match(text, /^signet_check_failed\{check="store"\} 1$/m)
     assert.match(text, /^signet_check_failed\{check="feed"\} 0$/m)
     assert.match(text, /^signet_clock_offset_seconds Nan$/im)

@@ -43,6 +43,8 @@ export interface Gauges {
   sequence(): number
   /** The other regions. */
   regions(): readonly { readonly name: string; readonly ageMs: number; readonly clockOffsetMs: number | undefined }[]
+  /** Milliseconds since each task of the node ended well. */
+  taskAges(): ReadonlyMap<string, number>
   /** Transactions waiting for a commit. */
   storeQueue(): Promise<number>
   /** Seconds since the active signing key became active. */
@@ -219,6 +221,15 @@ export function createMetrics(): Telemetry & { readonly registry: Registry; bind
           const found = (await readable(gauges.checks)) ?? [{ name: 'checks', state: 'failed' }]
           this.reset()
           for (const { name, state } of found) this.set({ check: name }, state === 'failed' ? 1 : 0)
+        },
+      })
+      new Gauge({
+        name: 'signet_task_age_seconds',
+        help: 'Time since this task of the node ended well.',
+        labelNames: ['task'],
+        registers,
+        collect() {
+          for (const [task, ageMs] of gauges.taskAges()) this.set({ task }, ageMs / 1000)
         },
       })
       gauge(

@@ -6,7 +6,7 @@ import type { Health } from '@signet/api/schema.ts'
 import type { Cli } from '../cli.ts'
 import { command } from '../command.ts'
 import { printable } from '../output/printable.ts'
-import { bytes, short, span } from '../output/time.ts'
+import { bytes, relative, short, span } from '../output/time.ts'
 import { EXIT, type ExitCode, troubleOf } from '../trouble.ts'
 import { VERSION } from '../version.ts'
 import { byTrouble } from './fleet.ts'
@@ -31,7 +31,7 @@ export const doctor = command({
         () => admin.call('showStatus'),
         () => admin.accessToken('signet:read').catch(() => undefined),
       )
-      findings.push(...authority(status), ...keyAges(status.value, cli.now()), ...(await fleet(admin)))
+      findings.push(...authority(status), ...keyAges(status.value, cli.now()), ...record(status.value), ...(await fleet(admin)))
     } catch (error) {
       const trouble = troubleOf(error)
       reached = trouble.exit !== EXIT.unreachable
@@ -183,6 +183,27 @@ function keyAges(status: Health, nowMs: number): Finding[] {
           fix: 'Read the log: the schedule should have made one.',
         }
       : { check: 'signing key', state: 'ok', found },
+  ]
+}
+
+/** Checkpoints are made hourly, the first within two minutes. */
+const OLD_CHECKPOINT_MS = 2 * 3_600_000
+const FIRST_CHECKPOINT_MS = 120_000
+
+/** Of an authority that tells: one of an older version does not. */
+export function record({ audit, now_ms, started_at_ms }: Health): Finding[] {
+  if (audit === undefined) return []
+  const lastMs = audit.last_checkpoint_at_ms
+  const isLate = lastMs === undefined ? now_ms - started_at_ms > FIRST_CHECKPOINT_MS : now_ms - lastMs > OLD_CHECKPOINT_MS
+  const found = lastMs === undefined ? 'no checkpoint was made yet' : `the last checkpoint was made ${relative(lastMs, now_ms)}`
+  if (!isLate) return [{ check: 'audit record', state: 'ok', found }]
+  return [
+    {
+      check: 'audit record',
+      state: 'warn',
+      found,
+      fix: '`signet audit checkpoint` makes one now; the log says why none comes by itself, see docs/runbooks/upkeep-stopped.md.',
+    },
   ]
 }
 

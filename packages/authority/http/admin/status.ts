@@ -23,11 +23,12 @@ export function statusHandlers(parts: Parts): Some<'showStatus' | 'showPolicy'> 
   return {
     async showStatus() {
       const askedMs = clock.now()
-      const [storeMs, health, head, checks] = await Promise.all([
+      const [storeMs, health, head, checks, [checkpoint]] = await Promise.all([
         store.now(),
         store.health(),
         store.revocations.head(),
         patient(parts.checks()),
+        store.audit.lastCheckpoints(1),
       ])
       const nowMs = clock.now()
       const ageMs = registry.ageMs()
@@ -58,6 +59,7 @@ export function statusHandlers(parts: Parts): Some<'showStatus' | 'showPolicy'> 
             active_at: key.activeAt,
             retiring_at: key.retiringAt,
           })),
+        audit: { last_checkpoint_at_ms: checkpoint?.atMs },
         feed: { epoch: head.epoch, seq: head.seq, age_ms: Number.isFinite(ageMs) ? ageMs : null, readers: feed.readers },
       }
     },
