@@ -5,6 +5,7 @@ import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, it } from 'node:test'
 import { createMetrics } from '@signet/authority/telemetry/metrics.ts'
+import { RELAY_METRICS } from '@signet/gateway/metrics.ts'
 import { DRILLS } from '../packages/cli/drill/drills.ts'
 
 const root = join(import.meta.dirname, '..')
@@ -14,7 +15,7 @@ const runbooks = join(root, 'docs/runbooks')
 const pages = readdirSync(runbooks).filter((name) => name !== 'README.md')
 
 describe('alert rules', () => {
-  it('speak only of metrics that a node serves', async () => {
+  it('speak only of metrics that a node or a relay serves', async () => {
     const metrics = createMetrics()
     metrics.bind({
       regions: () => [],
@@ -31,13 +32,15 @@ describe('alert rules', () => {
       clockOffsetMs: () => 0,
     })
     const served = new Map((await metrics.registry.getMetricsAsJSON()).map(({ name, type }) => [name, String(type)]))
+    for (const [name, type] of RELAY_METRICS) served.set(name, type)
     const expressions = [...rules.matchAll(/^ +expr: (.*)$/gm)].map(([, text]) => text as string)
     const named = expressions.flatMap((text) => text.match(/\bsignet_\w+/g) ?? [])
     assert.ok(named.length > 10)
     assert.ok(named.includes('signet_region_age_seconds'), 'nobody hears of a region that is cut off')
+    assert.ok(named.includes('signet_relay_staleness_seconds'), 'nobody hears of a relay that is cut off')
     for (const name of named) {
       const base = name.replace(/_(bucket|count|sum)$/, '')
-      assert.ok(served.has(name) || (served.has(base) && served.get(base) === 'histogram'), `no node serves ${name}`)
+      assert.ok(served.has(name) || (served.has(base) && served.get(base) === 'histogram'), `nobody serves ${name}`)
     }
   })
 

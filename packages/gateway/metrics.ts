@@ -10,7 +10,7 @@ export interface RelayMetricsParts {
 }
 
 /** Name, kind, help. Times are seconds, as Prometheus likes them. */
-const METRICS = [
+export const RELAY_METRICS = [
   ['signet_relay_staleness_seconds', 'gauge', 'How old the knowledge of the relay is; +Inf when it never was complete'],
   ['signet_relay_sequence', 'gauge', 'Last number of the revocation log that was applied'],
   ['signet_relay_hops', 'gauge', 'Relays between its readers and the authority, itself included'],
@@ -42,5 +42,7 @@ function text({ stats, validator }: RelayMetricsParts): string {
   const { revocations, streams, resyncs } = validator.stats()
   const seconds = Number.isFinite(stalenessMs) ? stalenessMs / 1000 : '+Inf'
   const values = [seconds, position?.seq ?? 0, hops, readers, dropped, revocations, streams, resyncs]
-  return METRICS.map(([name, kind, help], i) => `# HELP ${name} ${help}\n# TYPE ${name} ${kind}\n${name} ${values[i]}\n`).join('')
+  return RELAY_METRICS.map(
+    ([name, kind, help], i) => `# HELP ${name} ${help}\n# TYPE ${name} ${kind}\n${name} ${values[i]}\n`,
+  ).join('')
 }
