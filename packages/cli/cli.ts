@@ -193,10 +193,22 @@ async function ask(process: NodeJS.Process, question: string): Promise<string> {
   const lines = createInterface({ input: process.stdin, output: process.stderr })
   try {
     return (await lines.question(question)).trim()
+  } catch (error) {
+    throw (error as Error).name === 'AbortError' ? stopped() : error
   } finally {
     lines.close()
   }
 }
+
+/** By Ctrl-C, where something was asked. */
+const stopped = (): Trouble =>
+  new Trouble({
+    what: 'Nothing was done',
+    why: 'you stopped it',
+    advice: 'Run it again when you are sure.',
+    exit: EXIT.refused,
+    code: 'not_confirmed',
+  })
 
 /** Asks without showing what is typed. */
 async function askHidden(process: NodeJS.Process, what: string): Promise<string> {
@@ -208,17 +220,7 @@ async function askHidden(process: NodeJS.Process, what: string): Promise<string>
   try {
     return await new Promise<string>((resolve, reject) => {
       lines.once('line', resolve)
-      lines.once('SIGINT', () =>
-        reject(
-          new Trouble({
-            what: 'Nothing was done',
-            why: 'you stopped it',
-            advice: 'Run it again.',
-            exit: EXIT.refused,
-            code: 'not_confirmed',
-          }),
-        ),
-      )
+      lines.once('SIGINT', () => reject(stopped()))
     })
   } finally {
     lines.close()
