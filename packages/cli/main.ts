@@ -5,10 +5,11 @@ import { contextOf } from './cli.ts'
 import { jsonText } from './output/printable.ts'
 import { EXIT, troubleJson, wrongUsage } from './trouble.ts'
 
-// `signet … | head` closes our output early: that is no failure.
+// `signet … | head` closes our output early: that is no failure. A terminal that is closed reads nothing more, and there may be something to put away.
 for (const stream of [process.stdout, process.stderr]) {
   stream.on('error', (error: NodeJS.ErrnoException) => {
     if (error.code === 'EPIPE') process.exit(EXIT.done)
+    if (error.code === 'EIO') return
     throw error
   })
 }

@@ -1,50 +1,47 @@
-/** A way that a drill can cut: a TCP proxy on loopback before the store or the bus. */
-import { connect, createServer, type Socket } from 'node:net'
-import type { ScratchOptions } from './scratch.ts'
+/** A way that a drill can cut: TCP proxies on loopback before the store or the bus. */
+import { type AddressInfo, connect, createServer, type Server, type Socket } from 'node:net'
+
+/** A host and port, or a socket in the file system. */
+export type Place = { readonly host: string; readonly port: number } | { readonly path: string }
 
 export interface Gate {
-  /** What nodes are told, with the proxy in its place. */
-  readonly database: string
-  readonly bus: string | undefined
+  /** Where each of the places is to be found now, on 127.0.0.1. */
+  readonly ports: readonly number[]
   cut(): void
   heal(): void
   close(): Promise<void>
 }
 
-export async function openGate({ database, bus, gated }: ScratchOptions): Promise<Gate> {
-  const given = gated === 'database' ? database : gated === 'bus' ? bus : undefined
-  if (given === undefined) return { database, bus, cut: () => {}, heal: () => {}, close: async () => {} }
-  const target = new URL(given)
-  const defaultPort = gated === 'database' ? 5432 : 4222
+export async function openGate(places: readonly Place[]): Promise<Gate> {
   const sockets = new Set<Socket>()
   let isCut = false
-  const server = createServer((near) => {
-    near.on('error', () => {})
-    if (isCut) return void near.destroy()
-    const far = connect(wayTo(target, defaultPort))
-    for (const [from, to] of [
-      [near, far],
-      [far, near],
-    ] as const) {
-      sockets.add(from)
-      from.pipe(to)
-      from.on('error', () => to.destroy())
-      from.on('close', () => {
-        sockets.delete(from)
-        to.destroy()
-      })
-    }
-  })
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
-  const through = new URL(given.replace(/@[^/]*\//, '@127.0.0.1/'))
-  through.hostname = '127.0.0.1'
-  through.port = String((server.address() as { port: number }).port)
+  const servers: Server[] = []
+  for (const place of places) {
+    const server = createServer((near) => {
+      near.on('error', () => {})
+      if (isCut) return void near.destroy()
+      const far = connect(place)
+      for (const [from, to] of [
+        [near, far],
+        [far, near],
+      ] as const) {
+        sockets.add(from)
+        from.pipe(to)
+        from.on('error', () => to.destroy())
+        from.on('close', () => {
+          sockets.delete(from)
+          to.destroy()
+        })
+      }
+    })
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+    servers.push(server)
+  }
   const drop = () => {
     for (const socket of sockets) socket.destroy()
   }
   return {
-    database: gated === 'database' ? through.href : database,
-    bus: gated === 'bus' ? `nats://127.0.0.1:${through.port}` : bus,
+    ports: servers.map((server) => (server.address() as AddressInfo).port),
     cut() {
       isCut = true
       drop()
@@ -54,14 +51,7 @@ export async function openGate({ database, bus, gated }: ScratchOptions): Promis
     },
     async close() {
       drop()
-      await new Promise((resolve) => server.close(resolve))
+      for (const server of servers) await new Promise((resolve) => server.close(resolve))
     },
   }
-}
-
-/** A host and port, or the socket in the folder that stands in the place of the host. */
-function wayTo(target: URL, defaultPort: number): { path: string } | { host: string; port: number } {
-  const host = decodeURIComponent(target.hostname)
-  const port = Number(target.port || defaultPort)
-  return host.startsWith('/') ? { path: `${host}/.s.PGSQL.${port}` } : { host, port }
 }

@@ -23,13 +23,15 @@ const ROOT = fileURLToPath(new URL('../../../', import.meta.url))
 
 /**
  * Starts `script` (from the repository's root, unless it is absolute) with the Node that runs this. Rejects with what it wrote when it does
- * not get ready; from then on what it writes on standard error goes to ours.
+ * not get ready; from then on what it writes on standard error goes to ours, unless `quiet`. `env` comes beside ours; what is undefined in it is
+ * left out.
  */
 export async function startProcess(
   name: string,
   script: string,
   args: readonly string[],
-  env: Readonly<Record<string, string>> = {},
+  env: Readonly<Record<string, string | undefined>> = {},
+  quiet = false,
 ): Promise<StartedProcess> {
   // Its own process group: Ctrl-C reaches this process, which then stops the children in order.
   const child = spawn(process.execPath, [resolve(ROOT, script), ...args], {
@@ -51,10 +53,14 @@ export async function startProcess(
   const reap = () => child.kill('SIGKILL')
   process.once('exit', reap)
   child.once('exit', () => process.off('exit', reap))
-  const ready = await Promise.race([firstLine(child.stdout), ended, tooLate(name, said)])
-  process.stderr.write(complaints)
+  const ready = await Promise.race([firstLine(child.stdout), ended, tooLate(name, said)]).catch((error: unknown) => {
+    child.kill('SIGKILL')
+    throw error
+  })
+  const pass = (text: string | Buffer) => void (quiet || process.stderr.write(text))
+  pass(complaints)
   complaints = ''
-  child.stderr.off('data', keep).on('data', (chunk: Buffer) => process.stderr.write(chunk))
+  child.stderr.off('data', keep).on('data', pass)
   return {
     pid: child.pid as number,
     ready: JSON.parse(ready) as Record<string, unknown>,
