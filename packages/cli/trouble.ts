@@ -38,10 +38,10 @@ export const wrongValue = (name: string, value: string, form: string): string =>
   `${name} cannot be "${printable(value)}": ${form}`
 
 /** The same where it is found once the command runs. */
-export const wrongFlag = (name: string, value: string, form: string): Trouble =>
+export const wrongFlag = (name: string, value: string, form: string, why = 'it is not in a form that this flag takes'): Trouble =>
   new Trouble({
     what: `${name} cannot be "${value}"`,
-    why: 'it is not in a form that this flag takes',
+    why,
     advice: form,
     exit: EXIT.usage,
     code: 'usage',
@@ -100,6 +100,15 @@ const ADVICE: Partial<Record<ApiError['kind'], string>> = {
 const ADVICE_FOR_REASON: Readonly<Record<string, string>> = {
   batch_state:
     '`signet batch list` says how it stands. To undo one that runs or is paused, cancel it first; one that was undone does not go on.',
+  blast_radius_not_accepted: '`signet batch show BATCH` says how much it touches; give that number with --accept.',
+  unknown_revocation:
+    '`signet feed status` says how far the log is, `signet feed tail --since 1h` shows the last ones. A number of an epoch that is over needs --epoch, as on its receipt.',
+  unknown_batch: '`signet batch list` shows all.',
+  unknown_client: '`signet client list` shows all.',
+  unknown_grant: '`signet user grants USER` shows those of a person.',
+  unknown_session: '`signet user sessions USER` shows those of a person.',
+  unknown_device: '`signet user devices USER` shows those of a person.',
+  unknown_token: '`signet token inspect -` says what a token is, and its id (jti).',
   plan_too_old: 'Plan it again with `signet batch plan`.',
   backup_not_here:
     'Copy it with pg_dump. After going back to such a copy run `signet restore -` before any node starts: it ends what may have been revoked since.',

@@ -6,7 +6,7 @@ import type { Cli, Context } from '../cli.ts'
 import { command, flag, given } from '../command.ts'
 import { printable } from '../output/printable.ts'
 import { details } from '../output/table.ts'
-import { localTime, moment, relative, short, timeOf } from '../output/time.ts'
+import { localTime, moment, pastOf, relative, short, timeOf } from '../output/time.ts'
 import { EXIT, type ExitCode, Trouble } from '../trouble.ts'
 
 interface SearchFlags {
@@ -32,7 +32,7 @@ const search = command({
     const query = given({
       text,
       type: flags.type,
-      from_ms: flags.since === undefined ? undefined : timeOf('--since', flags.since, cli.now()),
+      from_ms: flags.since === undefined ? undefined : pastOf('--since', flags.since, cli.now()),
       to_ms: flags.until === undefined ? undefined : timeOf('--until', flags.until, cli.now()),
       after: flags.after,
       limit: flags.limit,

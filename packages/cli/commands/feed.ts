@@ -10,7 +10,7 @@ import { command, flag } from '../command.ts'
 import { checkSignature, decodeJws } from '../jws.ts'
 import { printable } from '../output/printable.ts'
 import { details } from '../output/table.ts'
-import { localTime, short, timeOf } from '../output/time.ts'
+import { localTime, pastOf, short } from '../output/time.ts'
 import { patiently } from '../patience.ts'
 import { EXIT, Trouble, troubleOf } from '../trouble.ts'
 import { drawCounts } from './fleet.ts'
@@ -54,7 +54,7 @@ nobody. The delay is from the commit to its arrival here. Ctrl-C ends it.`,
     count: flag.number('End after so many'),
   },
   async run(cli: Cli, { since, count = Number.POSITIVE_INFINITY }: { since?: string; count?: number }) {
-    const sinceMs = since === undefined ? undefined : timeOf('--since', since, cli.now())
+    const sinceMs = since === undefined ? undefined : pastOf('--since', since, cli.now())
     const admin = await cli.admin()
     const { head } = await admin.call('listRevocations', { query: { limit: 1 } })
     let place = { epoch: head.epoch, seq: head.seq }

@@ -74,3 +74,11 @@ export function timeOf(flag: string, text: string, nowMs: number): number {
   if (Number.isFinite(atMs)) return Math.max(0, Math.floor(atMs))
   throw wrongFlag(flag, text, 'write a span with its unit such as 2h or 7d, or a time such as 2026-11-21 or 2026-11-21T08:00')
 }
+
+/** The same for what is looked back to. */
+export function pastOf(flag: string, text: string, nowMs: number): number {
+  const atMs = timeOf(flag, text, nowMs)
+  if (atMs <= nowMs + CLOCKS_DIFFER_MS) return atMs
+  throw wrongFlag(flag, text, 'write a time that is past, or a span such as 2h or 7d', 'that time is yet to come')
+}
+const CLOCKS_DIFFER_MS = 60_000
