@@ -33,7 +33,11 @@ export const receipt = z.object({
   seq: z.int().describe('A validator that has applied this number refuses the target'),
   cutoff_ms: milliseconds.describe('Tokens issued at or before it are dead'),
   committed_at_ms: milliseconds,
-  already: z.boolean().describe('It had been revoked before; nothing new was written'),
+  already: z.boolean().describe('It had been revoked before, or needed no revoking; nothing new was written'),
+  moot: z
+    .boolean()
+    .optional()
+    .describe('It has expired, or was revoked so long ago that the log has forgotten it: `seq` is only the head of the log'),
 })
 export type Receipt = z.output<typeof receipt>
 

@@ -30,6 +30,8 @@ export interface RevocationReceipt {
   readonly committedAtMs: number
   /** It had been made before; nothing new was written. */
   readonly already: boolean
+  /** Nothing that it could match is alive, and the log knows nothing of it: `seq` is its head. */
+  readonly moot?: true
 }
 
 /** What a transaction decided; it becomes a receipt when it has committed. */
@@ -245,5 +247,5 @@ const receiptOf = ({ epoch, seq, cutoffMs, atMs }: LogEntry): RevocationReceipt 
 /** Its entry has been forgotten, since nothing alive could match it: whoever is at the head refuses it. */
 async function bygone(cutoffMs: number, atMs: number, { store }: SettleParts): Promise<RevocationReceipt> {
   const { epoch, seq } = await store.revocations.head()
-  return { epoch, seq, cutoffMs, committedAtMs: atMs, already: true }
+  return { epoch, seq, cutoffMs, committedAtMs: atMs, already: true, moot: true }
 }

@@ -136,27 +136,40 @@ export async function showReceipt(
     trouble = cause
     return undefined
   }
-  const fleet = wait === undefined ? undefined : await followed(cli, admin, receipt, wait).catch(unasked)
+  const fleet = wait === undefined || receipt.moot === true ? undefined : await followed(cli, admin, receipt, wait).catch(unasked)
   cli.show({ ...receipt, took_ms: Math.round(tookMs * 10) / 10, ...(fleet === undefined ? {} : { validators: fleet }) }, () =>
     details(
-      [
-        [
-          receipt.already ? 'already' : 'done',
-          cli.out.bold(
-            `${receipt.already ? `was ${verb}` : verb} ${printable(receipt.target.kind)} ${printable(receipt.target.id)}`,
-          ),
-        ],
-        ['sequence', `${receipt.seq} ${cli.out.dim(`in epoch ${printable(receipt.epoch)}`)}`],
-        ['cutoff', drawCutoff(cli, receipt.cutoff_ms)],
-        ['answered in', short(tookMs)],
-        ['validators', fleet === undefined ? undefined : drawFollowed(cli, fleet)],
-      ],
+      receipt.moot === true
+        ? drawMoot(cli, receipt, verb)
+        : [
+            [
+              receipt.already ? 'already' : 'done',
+              cli.out.bold(
+                `${receipt.already ? `was ${verb}` : verb} ${printable(receipt.target.kind)} ${printable(receipt.target.id)}`,
+              ),
+            ],
+            ['sequence', `${receipt.seq} ${cli.out.dim(`in epoch ${printable(receipt.epoch)}`)}`],
+            ['cutoff', drawCutoff(cli, receipt.cutoff_ms)],
+            ['answered in', short(tookMs)],
+            ['validators', fleet === undefined ? undefined : drawFollowed(cli, fleet)],
+          ],
       cli.out,
     ),
   )
   if (trouble !== undefined) throw trouble
   if (wait !== undefined && fleet !== undefined) advise(cli, receipt.seq, fleet, wait)
   return fleet === undefined || fleet.reached ? EXIT.done : EXIT.refused
+}
+
+/** No sequence number and no cutoff: they would be of something else. */
+function drawMoot(cli: Cli, { target }: Receipt, verb: string): readonly (readonly [string, string])[] {
+  return [
+    ['nothing', cli.out.bold(`had to be ${verb}: ${printable(target.kind)} ${printable(target.id)}`)],
+    [
+      'because',
+      verb === 'revoked' ? 'it has expired, or was revoked long ago, and every validator refuses it' : `it was ${verb} long ago`,
+    ],
+  ]
 }
 
 /** What it means stands below where a narrow terminal would break it in two. */

@@ -55,6 +55,20 @@ describe('revocations', () => {
     }
   })
 
+  test('say of what expired long ago that nothing had to be revoked', async () => {
+    const expired = await revoke({ kind: 'token', id: '018f0000-0000-7000-8000-000000000000' })
+    assert.deepEqual([expired.already, expired.moot], [true, true])
+    const { jti } = (await tokens()).claims
+    const receipts = [await revoke({ kind: 'token', id: jti }), await revoke({ kind: 'token', id: jti })]
+    assert.deepEqual(
+      receipts.map(({ already, moot }) => [already, moot]),
+      [
+        [false, undefined],
+        [true, undefined],
+      ],
+    )
+  })
+
   test('take an opaque access token too, if it is one of ours', async () => {
     const uri = 'https://opaque.example'
     const scopes = [{ name: 'opaque:read', description: 'Read' }]

@@ -85,6 +85,7 @@ export function showReceipt(target: Target, ownIssuer: string, receipt: Receipt)
     cutoff_ms: receipt.cutoffMs,
     committed_at_ms: receipt.committedAtMs,
     already: receipt.already,
+    ...given({ moot: receipt.moot }),
   }
 }
 
