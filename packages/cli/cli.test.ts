@@ -308,6 +308,30 @@ describe('the command line', () => {
     assert.equal(back.out.trim().split('\n').length, 2)
   })
 
+  test('counts what a revocation would take along, and changes nothing', async () => {
+    const { seq } = await world.json('feed', 'status')
+    const counted = await world.json('revoke', 'client', 'worker', '--dry-run')
+    assert.deepEqual([counted.state, counted.own_tokens, counted.warning], ['planned', true, true])
+    const told = await world.signet('revoke', 'everything', '--dry-run')
+    assert.match(told.out, /^grants +\d+ of \d+$[\s\S]*Nothing was changed/m)
+    assert.equal((await world.signet('revoke', 'client', 'worker', '--dry-run', '--keep-grants')).code, 2)
+    assert.match((await world.signet('revoke', 'client', 'wroker', '--dry-run')).err, /Did you mean worker\?/)
+    assert.equal((await world.json('feed', 'status')).seq, seq)
+    assert.match((await world.signet('revoke', '--help')).out, /--dry-run counts[\s\S]*`signet batch plan`/)
+  })
+
+  test('says plainly that nothing had to be revoked, and what to do about a number that is not there', async () => {
+    const expired = await world.signet('revoke', 'token', '018f0000-0000-7000-8000-000000000000', '--wait', '1/1,60s')
+    assert.equal(expired.code, 0)
+    assert.match(expired.out, /^nothing +had to be revoked: token 018f0000/)
+    assert.doesNotMatch(expired.out, /sequence|cutoff|validators {2}/)
+    const beyond = await world.signet('receipt', '99999')
+    assert.equal(beyond.code, 1)
+    assert.match(beyond.err, /`signet feed status` says how far the log is.*--epoch/)
+    const ahead = await world.signet('feed', 'tail', '--since', '2999-01-01')
+    assert.deepEqual([ahead.code, /yet to come/.test(ahead.err)], [2, true])
+  })
+
   test('undoes what was wrong and wide', async () => {
     const { seq, epoch } = await world.json('revoke', 'client', 'worker', '--yes')
     const undone = await world.json('revoke', 'undo', String(seq), '--yes')
@@ -439,6 +463,12 @@ describe('the command line', () => {
     const refused = await world.signet('batch', 'start', everything.id)
     assert.equal(refused.code, 1)
     assert.match(refused.err, new RegExp(`--accept ${everything.grants}`))
+    const mistaken = await world.signet('batch', 'start', everything.id, '--accept', '999999')
+    assert.equal(mistaken.code, 1)
+    assert.match(
+      mistaken.err,
+      new RegExp(`it touches ${everything.touches} .*--accept says 999999[\\s\\S]*Add --accept ${everything.touches} if`, 'i'),
+    )
     assert.equal((await world.json('batch', 'cancel', everything.id)).state, 'cancelled')
     assert.match((await world.signet('batch', 'list')).out, /cancelled[\s\S]*done/)
     assert.equal((await world.signet('batch', 'plan', '--network', '10.0.0.0/8', '--agent', 'x')).code, 1)

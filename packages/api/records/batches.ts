@@ -45,6 +45,12 @@ export const batch = z.object({
     .describe('One cutoff for all, one for each person, or one for each grant'),
   entries: z.int().describe('What it moves at most'),
   grants: z.int().optional().describe('Living grants that it ends or holds; absent of an undoing'),
+  api_keys: z.int().optional().describe('API keys of the client that is ended or held; counted of a client alone'),
+  own_tokens: z
+    .boolean()
+    .optional()
+    .describe('The client gets access tokens for itself, which end too: nothing is stored of them'),
+  touches: z.int().optional().describe('Grants, API keys, and one for a client with tokens of its own: what starting it accepts'),
   sessions: z.int().optional(),
   subjects: z.int().optional(),
   clients: z.int().optional(),
@@ -72,10 +78,6 @@ export const batchPath = z.strictObject({
   id: z.string().regex(/^[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}$/, 'must be the id of a batch'),
 })
 export const startBatch = z.strictObject({
-  accept_grants: z
-    .int()
-    .min(0)
-    .optional()
-    .describe("The plan's number of grants, by somebody who has read it: needed where it warns"),
+  accept: z.int().min(0).optional().describe('What the plan touches, by somebody who has read it: needed where it warns'),
 })
 export const undoBatch = z.strictObject({ reason })

@@ -319,7 +319,7 @@ const REASONS: Readonly<Record<Reason, Told>> = {
   batch_state: { description: 'The batch is not in a state in which this can be done.' },
   plan_too_old: { description: 'The plan is a day old, and its counts say nothing any more. Plan it again.' },
   blast_radius_not_accepted: {
-    description: 'The plan touches more than policy lets pass unasked: accept_grants must be the number of grants in the plan.',
+    description: 'The plan touches more than policy lets pass unasked: `accept` must be the number that it `touches`.',
   },
   more_than_planned: { description: 'More grants are meant by now than the plan counted and policy lets pass. Plan it again.' },
   too_many_batches: { description: 'So many batches run already. Try again when one is done.', action: 'retry' },

@@ -53,7 +53,7 @@ async function startBatch(world: World): Promise<BatchId> {
   const planning = batches.plan(request, WHY.actor)
   for (;;) {
     const step = await planning.next()
-    if (step.done === true) return (await batches.start(step.value.id, { acceptGrants: GRANTS }, WHY.actor)).id
+    if (step.done === true) return (await batches.start(step.value.id, { accept: GRANTS }, WHY.actor)).id
   }
 }
 

@@ -1,5 +1,5 @@
 /** The dry run of a batch: what it would touch, counted as of one moment, and whether that is so much that somebody has to say yes to it. */
-import { type BatchId, newId } from '@signet/kernel/ids.ts'
+import { type BatchId, idTimeMs, newId, type TokenId } from '@signet/kernel/ids.ts'
 import type { Chance, Clock, Timers } from '@signet/kernel/surroundings.ts'
 import { type AuditActor, audited } from '../audit/events.ts'
 import type { BatchAction, BatchRecord } from '../store/ports/batches.ts'
@@ -40,6 +40,12 @@ export interface Summary {
   /** Entries it will make at most. */
   readonly entries: number
   readonly grants: number
+  /** Of a client that one cutoff ends or holds: its API keys, … */
+  readonly apiKeys?: number
+  /** … and that it has had access tokens for itself, of which nothing is stored. */
+  readonly ownTokens?: true
+  /** What has to be accepted: the grants, the API keys, and one for a client that gets tokens for itself. */
+  readonly touches: number
   readonly sessions: number
   readonly subjects: number
   readonly clients: number
@@ -49,7 +55,7 @@ export interface Summary {
   readonly countedTo?: number
   /** Grants made later are not in it; absent where a cutoff decides. */
   readonly untilMs?: number
-  /** The grants are more than the policy lets pass without being asked. */
+  /** It touches more than the policy lets pass without being asked. */
   readonly warning: boolean
   /** The selector in few words, without names of people. */
   readonly selector: Readonly<Record<string, string | number | boolean>>
@@ -93,13 +99,18 @@ export async function* planBatch(
 
   const wide = wideTargets(action, selector, issuer)
   const ofGrants = selector.subjects === undefined ? total : undefined
+  const beyond = wide === undefined || action === 'resume' ? {} : await beyondGrants(selector, plannedAtMs, parts)
+  const touches = count.grants + (beyond.apiKeys ?? 0) + (beyond.ownTokens === true ? 1 : 0)
   const summary: Summary = {
     method: wide === undefined ? 'grants' : wide.length === 1 ? 'one_cutoff' : 'cutoff_each',
     entries: wide?.length ?? count.grants,
     ...count.told(),
+    ...beyond,
+    touches,
     ...(ofGrants === undefined ? {} : { ofGrants }),
     ...(wide === undefined ? { untilMs } : {}),
-    warning: selector.everything === true || isWide(count.grants, ofGrants, settings),
+    // A grant is one person's; how much hangs on an API key, or on what a client got for itself, nobody here knows.
+    warning: selector.everything === true || touches > count.grants || isWide(count.grants, ofGrants, settings),
     selector: inFewWords(selector),
   }
   const batch: BatchRecord = {
@@ -126,13 +137,39 @@ export async function* planBatch(
   await store.transact(async (tx) => {
     await tx.batches.create(batch)
     const { grants, entries, warning } = summary
-    const about = { action, reason, grants, entries, warning, method: summary.method }
+    const about = { action, reason, grants, touches, entries, warning, method: summary.method }
     tx.audit(
       audited(clock, chance, 'batch.planned', actor, { batch: batch.id }, { ...about, selected_by: Object.keys(selector) }),
     )
   })
   return batch
 }
+
+/** What a cutoff on a client reaches although it is no grant. Of people named, and of everything, it is not counted: see docs/batch.md. */
+async function beyondGrants(
+  { client: id }: Selector,
+  nowMs: number,
+  { store, timers }: PlanParts,
+): Promise<Pick<Summary, 'apiKeys' | 'ownTokens'>> {
+  const client = id === undefined ? undefined : await store.clients.find(id)
+  if (client === undefined) return {}
+  let apiKeys = 0
+  for (let after: TokenId | undefined, looked = 0; looked < MAX_API_KEYS; looked += KEYS_PAGE) {
+    const page = await store.apiKeys.ofClient(client.id, { limit: KEYS_PAGE, ...(after === undefined ? {} : { after }) })
+    apiKeys += page.filter(
+      ({ id, status, expiresAt = Number.POSITIVE_INFINITY }) =>
+        status === 'active' && expiresAt * 1000 > nowMs && idTimeMs(id) > client.revokedMs,
+    ).length
+    after = page.at(-1)?.id
+    if (page.length < KEYS_PAGE) break
+    await new Promise<void>((resolve) => timers.soon(resolve)) // Others get their turn.
+  }
+  return { apiKeys, ...(client.grantTypes.includes('client_credentials') ? { ownTokens: true } : {}) }
+}
+
+/** API keys of one client that are looked at: a few tenths of a second. */
+const MAX_API_KEYS = 25_000
+const KEYS_PAGE = 250
 
 /** A handful is no blast radius, however few there are in all. */
 const FEW = 10

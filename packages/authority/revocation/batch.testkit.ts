@@ -43,7 +43,7 @@ export async function openBatchNode(store: Store, options: { leaseMs?: number; s
       }
     },
     /** Starts it, whatever its blast radius. */
-    start: (batch: BatchRecord) => batches.start(batch.id, { acceptGrants: JSON.parse(batch.summary).grants as number }, ACTOR),
+    start: (batch: BatchRecord) => batches.start(batch.id, { accept: JSON.parse(batch.summary).touches as number }, ACTOR),
     async until(id: BatchId, ...states: readonly BatchState[]): Promise<BatchRecord> {
       for (;;) {
         const batch = await batches.find(id)

@@ -206,13 +206,13 @@ for (const [engine, open] of Object.entries(engines)) {
       const wide = await node.plan({ selector: { issuedToMs: Date.now() } })
       assert.deepEqual([JSON.parse(small.summary).warning, JSON.parse(wide.summary).warning], [false, true])
       const grants = JSON.parse(wide.summary).grants as number
-      for (const acceptGrants of [undefined, 0, grants - 1]) {
-        const start = acceptGrants === undefined ? {} : { acceptGrants }
+      for (const accept of [undefined, 0, grants - 1]) {
+        const start = accept === undefined ? {} : { accept }
         await assert.rejects(node.batches.start(wide.id, start, ACTOR), { reason: 'blast_radius_not_accepted' })
       }
       const tries = await Promise.allSettled(Array.from({ length: 10 }, () => node.batches.start(small.id, {}, ACTOR)))
       assert.equal(tries.filter(({ status }) => status === 'fulfilled').length, 1)
-      const keyed = { acceptGrants: grants, idempotencyKey: 'one' }
+      const keyed = { accept: grants, idempotencyKey: 'one' }
       const same = await Promise.all(Array.from({ length: 10 }, () => node.batches.start(wide.id, keyed, ACTOR)))
       assert.equal(new Set(same.map(({ id }) => id)).size, 1)
       await assert.rejects(node.batches.start(small.id, { idempotencyKey: 'one' }, ACTOR), { reason: 'idempotency_key_reused' })

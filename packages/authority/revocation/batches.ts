@@ -29,8 +29,8 @@ export interface Batches {
 }
 
 export interface Start {
-  /** The plan's number of grants, by somebody who has read it: needed where the plan warns. */
-  readonly acceptGrants?: number
+  /** What the plan touches, by somebody who has read it: needed where the plan warns. */
+  readonly accept?: number
   readonly idempotencyKey?: string
 }
 
@@ -53,7 +53,7 @@ export function createBatches(parts: BatchParts): Batches {
     plan: (request, actor) => planBatch(request, actor, parts),
     find: known,
 
-    async start(id, { acceptGrants, idempotencyKey }, actor) {
+    async start(id, { accept, idempotencyKey }, actor) {
       checkWhy({ reason: 'start', actor, ...(idempotencyKey === undefined ? {} : { idempotencyKey }) })
       const claim = claimFor<'done'>(['signet/batch/start', id], { actor, idempotencyKey }, parts.sha256)
       if ((await store.batches.running(MAX_RUNNING)).length === MAX_RUNNING) throw refuse('conflict', 'too_many_batches', 10)
@@ -62,10 +62,10 @@ export function createBatches(parts: BatchParts): Batches {
         if (await wasAsked(tx)) return true
         const batch = await knownIn(tx, id)
         if (batch.state !== 'planned') return false
-        judgeStart(batch, acceptGrants, tx.nowMs)
+        judgeStart(batch, accept, tx.nowMs)
         if (!(await tx.batches.move(id, ['planned'], 'running'))) return false
         if (claim !== undefined) await claim.keep(tx, 'done')
-        note(tx, 'batch.started', actor, batch, { accepted: acceptGrants })
+        note(tx, 'batch.started', actor, batch, { accepted: accept })
         return true
       })
       // Whoever was first may have been this very request, asked twice at once.
@@ -151,10 +151,13 @@ export function createBatches(parts: BatchParts): Batches {
   }
 }
 
-function judgeStart(batch: BatchRecord, acceptGrants: number | undefined, nowMs: number): void {
+/** Plans of before know grants alone. */
+export const touchedBy = ({ touches, grants }: Partial<Summary>): number | undefined => touches ?? grants
+
+function judgeStart(batch: BatchRecord, accept: number | undefined, nowMs: number): void {
   if (nowMs - batch.plannedAtMs > PLAN_LIFE_MS) throw refuse('conflict', 'plan_too_old')
-  const { warning, grants } = summaryOf(batch)
-  const isAccepted = acceptGrants === undefined ? warning !== true : acceptGrants === grants
+  const summary = summaryOf(batch)
+  const isAccepted = accept === undefined ? summary.warning !== true : accept === touchedBy(summary)
   if (!isAccepted) throw refuse('conflict', 'blast_radius_not_accepted')
 }
 

@@ -7,7 +7,7 @@ import type { Cli, Context } from '../cli.ts'
 import { arg, command, flag, given, parseCount } from '../command.ts'
 import { printable } from '../output/printable.ts'
 import { details } from '../output/table.ts'
-import { localTime, relative, timeOf } from '../output/time.ts'
+import { localTime, pastOf, relative, timeOf } from '../output/time.ts'
 import { patiently } from '../patience.ts'
 import { EXIT, type ExitCode, Trouble } from '../trouble.ts'
 
@@ -64,7 +64,7 @@ too; all else goes grant by grant. Only grants that are there now are meant: who
       client: flags.client,
       subjects: subjects.length === 0 ? undefined : subjects,
       scope: flags.scope,
-      issued_from_ms: flags.issuedAfter === undefined ? undefined : timeOf('--issued-after', flags.issuedAfter, cli.now()),
+      issued_from_ms: flags.issuedAfter === undefined ? undefined : pastOf('--issued-after', flags.issuedAfter, cli.now()),
       issued_to_ms: flags.issuedBefore === undefined ? undefined : timeOf('--issued-before', flags.issuedBefore, cli.now()),
       platform: flags.platform,
       network: flags.network,
@@ -76,18 +76,32 @@ too; all else goes grant by grant. Only grants that are there now are meant: who
       reason: flags.reason ?? 'batch by an administrator',
       per_second: flags.perSecond,
     }) as Body
-    for await (const line of (await cli.admin()).stream('planBatch', { body })) {
-      if (line.kind === 'progress') cli.progress(cli.err.dim(`${line.looked} looked at, ${line.grants} meant …`))
-      else cli.show(line, () => `${draw(cli, line)}\n\n${cli.out.dim(`signet batch start ${line.id}`)}`)
-    }
+    await count(cli, await cli.admin(), body, 'signet batch start')
   },
 })
 
+/** Plans it and shows the plan. `remark`: what can be done with its id. */
+async function count(cli: Cli, admin: AdminClient, body: Body, remark: string): Promise<void> {
+  for await (const line of admin.stream('planBatch', { body })) {
+    if (line.kind === 'progress') cli.progress(cli.err.dim(`${line.looked} looked at, ${line.grants} meant …`))
+    else cli.show(line, () => `${draw(cli, line)}\n\n${cli.out.dim(`${remark} ${line.id}`)}`)
+  }
+}
+
+/** What revoking it would take along: the plan of a batch that is not started. */
+export const dryRun = (cli: Cli, admin: AdminClient, selector: Selector, reason = 'dry run'): Promise<void> =>
+  count(
+    cli,
+    admin,
+    { selector, action: 'revoke', reason },
+    'Nothing was changed. The same without --dry-run does it, or signet batch start',
+  )
+
 const start = command({
   brief: 'Start a batch that was planned',
-  about: 'Where the plan warns, its number of grants must be typed, or given with --accept.',
+  about: 'Where the plan warns, the number of what it touches must be typed, or given with --accept.',
   flags: {
-    accept: { kind: 'parsed', parse: parseCount, optional: true, placeholder: 'N', brief: "The plan's number of grants" },
+    accept: { kind: 'parsed', parse: parseCount, optional: true, placeholder: 'N', brief: 'What the plan touches' },
     watch: flag.on('Show how it goes until it ends'),
     yes: flag.yes,
   },
@@ -95,26 +109,25 @@ const start = command({
   async run(cli: Cli, flags: { accept?: number; watch: boolean; yes: boolean }, id: string): Promise<ExitCode | undefined> {
     const admin = await cli.admin()
     const planned = await admin.call('showBatch', { params: { id } })
-    const grants = planned.grants ?? 0
-    if (planned.warning && flags.accept === undefined) {
+    const touches = planned.touches ?? planned.grants ?? 0
+    if (planned.warning && flags.accept !== touches) {
       cli.say(draw(cli, planned))
-      if (!cli.interactive) {
+      if (!cli.interactive || flags.accept !== undefined) {
         throw new Trouble({
           what: 'Nothing was started',
-          why: `this touches ${grants} grants${planned.of_grants === undefined ? '' : ` of ${planned.of_grants}`}, more than policy lets pass unasked`,
-          advice: `Add --accept ${grants} if you mean it.`,
+          why: `it touches ${touches} (${drawWhole(planned)}), more than policy lets pass unasked${flags.accept === undefined ? '' : `, and --accept says ${flags.accept}`}`,
+          advice: `Add --accept ${touches} if you mean it; \`signet batch show ${id}\` says what it is.`,
           exit: EXIT.refused,
           code: 'blast_radius_not_accepted',
         })
       }
-      await cli.confirm(`Really ${planned.action} ${grants} grants?`, false, String(grants))
+      await cli.confirm(`Really ${planned.action} ${drawWhole(planned)}?`, false, String(touches))
     } else if (!planned.warning) {
       await cli.confirm(`Really ${planned.action} ${drawWhole(planned)}?`, flags.yes)
     }
-    const accept = planned.warning ? { accept_grants: flags.accept ?? grants } : {}
     const begun = await admin.call('startBatch', {
       params: { id },
-      body: accept,
+      body: planned.warning ? { accept: touches } : {},
       ...(planned.warning ? { scope: 'signet:admin' } : {}),
     })
     if (flags.watch) return follow(cli, admin, id)
@@ -245,11 +258,17 @@ async function follow(cli: Cli, admin: AdminClient, id: string): Promise<ExitCod
 }
 
 /** A cutoff on a client or a person ends more than the grants that were counted. */
-function drawWhole({ method, entries, selector, grants = 0 }: Batch): string {
+function drawWhole({ method, entries, selector, grants = 0, api_keys = 0, own_tokens }: Batch): string {
   if (method === 'grants') return counted(entries, 'grant', 'grants')
+  if (selector.everything === true) return `everything, with ${counted(grants, 'grant', 'grants')}`
   const whole =
     selector.client === undefined ? counted(entries, 'person', 'people') : `client ${printable(String(selector.client))}`
-  return `${whole}, with ${counted(grants, 'grant', 'grants')}`
+  const with_ = [
+    counted(grants, 'grant', 'grants'),
+    ...(api_keys === 0 ? [] : [counted(api_keys, 'API key', 'API keys')]),
+    ...(own_tokens === true ? ['the tokens it got for itself'] : []),
+  ]
+  return `${whole}, with ${with_.join(', ')}`
 }
 
 const counted = (count: number, one: string, many: string): string => `${count} ${count === 1 ? one : many}`
@@ -279,12 +298,24 @@ function draw(cli: Cli, batch: Batch): string {
           ? undefined
           : `${batch.warning ? out.warn(String(batch.grants)) : batch.grants}${batch.of_grants === undefined ? '' : out.dim(` of ${batch.of_grants}`)}`,
       ],
-      ['sessions', some(batch.sessions)],
-      ['people', some(batch.subjects)],
-      ['clients', some(batch.clients)],
+      ['API keys', batch.api_keys ? out.warn(String(batch.api_keys)) : undefined],
+      ['its own', batch.own_tokens === true ? out.warn('tokens that it got for itself: how many, nobody knows') : undefined],
+      // Whose grants they are: without any they would say of eight people that there are none.
+      ...(batch.grants === 0
+        ? []
+        : ([
+            ['sessions', some(batch.sessions)],
+            ['people', some(batch.subjects)],
+            ['clients', some(batch.clients)],
+          ] as const)),
       [
         'warning',
-        batch.warning ? out.warn('more than policy lets pass unasked: starting it takes signet:admin and the number') : undefined,
+        batch.warning
+          ? [
+              out.warn('more than policy lets pass unasked'),
+              out.dim(`starting it takes signet:admin and --accept ${batch.touches ?? batch.grants}`),
+            ]
+          : undefined,
       ],
       ['rate', `${batch.per_second} a second, ${Math.ceil(batch.entries / batch.per_second)} s in all`],
       [

@@ -4,11 +4,12 @@ import type { AdminScope, Call, Revocation } from '@signet/api/schema.ts'
 import { buildRouteMap } from '@stricli/core'
 import type { Cli, Context } from '../cli.ts'
 import { arg, command, flag, given, parseCount, USER } from '../command.ts'
-import { findUser } from '../lookup.ts'
+import { findUser, withClient } from '../lookup.ts'
 import { printable } from '../output/printable.ts'
 import { details } from '../output/table.ts'
 import { relative } from '../output/time.ts'
 import { EXIT, type ExitCode, Trouble } from '../trouble.ts'
+import { dryRun } from './batch.ts'
 import { showReceipt, WAIT, type Wait } from './receipt.ts'
 
 type Target = NonNullable<Call<'revoke'>['body']>['target']
@@ -21,6 +22,25 @@ const WHY = {
   reason: flag.optional('Goes into the audit record: no personal data', 'TEXT'),
   wait: WAIT,
 } as const
+const DRY_RUN = flag.on('Only count what it would take along, as `signet batch plan` does')
+
+interface Wide extends Why {
+  readonly dryRun: boolean
+}
+
+/** What is counted are our own grants and what ends with them. */
+function isDry({ dryRun, ...flags }: Wide & { readonly keepGrants?: boolean; readonly issuer?: string }): boolean {
+  const other = flags.keepGrants === true ? '--keep-grants' : flags.issuer === undefined ? undefined : '--issuer'
+  if (!dryRun || other === undefined) return dryRun
+  throw new Trouble({
+    what: 'Nothing was counted',
+    why: `--dry-run counts grants that would end, and with ${other} none does`,
+    advice: `Leave ${other} away.`,
+    exit: EXIT.usage,
+    code: 'usage',
+  })
+}
+
 const FOREIGN = flag.optional('Another issuer, whose tokens your validators also check', 'URL')
 
 const token = command({
@@ -39,20 +59,25 @@ const token = command({
 
 const user = command({
   brief: 'Everything of one person: sessions, grants, tokens',
-  flags: { ...WHY, keepGrants: flag.on('Access tokens only: clients renew silently and carry fresh claims') },
+  flags: { ...WHY, dryRun: DRY_RUN, keepGrants: flag.on('Access tokens only: clients renew silently and carry fresh claims') },
   args: USER,
-  async run(cli: Cli, flags: Why & { keepGrants: boolean }, named: string) {
+  async run(cli: Cli, flags: Wide & { keepGrants: boolean }, named: string) {
     const admin = await cli.admin()
     const { id } = await findUser(admin, named)
+    if (isDry(flags)) return void (await dryRun(cli, admin, { subjects: [id] }, flags.reason))
     return take(cli, admin, { kind: 'subject', id }, flags, { keepGrants: flags.keepGrants })
   },
 })
 
 const client = command({
   brief: 'Everything one client holds',
-  flags: { ...WHY, issuer: FOREIGN, keepGrants: flag.on('Access tokens only: grants go on'), yes: flag.yes },
+  flags: { ...WHY, dryRun: DRY_RUN, issuer: FOREIGN, keepGrants: flag.on('Access tokens only: grants go on'), yes: flag.yes },
   args: arg('ID', 'The client id'),
-  async run(cli: Cli, flags: Why & { issuer?: string; keepGrants: boolean; yes: boolean }, id: string) {
+  async run(cli: Cli, flags: Wide & { issuer?: string; keepGrants: boolean; yes: boolean }, id: string) {
+    if (isDry(flags)) {
+      const admin = await cli.admin()
+      return void (await withClient(admin, id, () => dryRun(cli, admin, { client: id }, flags.reason)))
+    }
     await cli.confirm(`End everything that client ${printable(id)} holds, for all its users?`, flags.yes)
     return take(cli, await cli.admin(), { kind: 'client', id, ...given({ issuer: flags.issuer }) }, flags, {
       keepGrants: flags.keepGrants,
@@ -103,9 +128,10 @@ const OWN = /^(signet:|openid$|profile$|email$|offline_access$)/
 const everything = command({
   brief: 'Every token of this authority, and every session',
   about: 'All clients must get new tokens and all people must sign in again. For the worst day.',
-  flags: { ...WHY, yes: flag.yes },
-  async run(cli: Cli, flags: Why & { yes: boolean }) {
+  flags: { ...WHY, dryRun: DRY_RUN, yes: flag.yes },
+  async run(cli: Cli, flags: Wide & { yes: boolean }) {
     const admin = await cli.admin()
+    if (isDry(flags)) return void (await dryRun(cli, admin, { everything: true }, flags.reason))
     await cli.confirm(`End every token and session of ${admin.issuer}? Everybody has to sign in again.`, flags.yes, 'everything')
     return take(cli, admin, { kind: 'issuer', id: admin.issuer }, flags, { scope: 'signet:admin' })
   },
@@ -164,7 +190,8 @@ export const revoke = buildRouteMap<string, Context>({
     fullDescription: `Take back tokens, everywhere, within milliseconds.
 
 A receipt says its place in the revocation log. Every validator that has applied that number refuses the target; --wait asks
-the validators and says which have.`,
+the validators and says which have. What a person, a client or everything would take along, --dry-run counts; what a selector names,
+\`signet batch plan\`.`,
   },
   routes: {
     token,

@@ -94,17 +94,37 @@ describe('batches', () => {
     for (let i = 0; i < 4; i++) await login()
     const planned = await plan({ client: 'client' })
     assert.deepEqual([planned.warning, planned.method, planned.entries], [true, 'one_cutoff', 1])
-    const start = (body: { accept_grants?: number }, admin = world.admin, scope?: 'signet:admin') =>
+    const start = (body: { accept?: number }, admin = world.admin, scope?: 'signet:admin') =>
       admin.call('startBatch', { params: { id: planned.id }, body, ...(scope === undefined ? {} : { scope }) })
-    const accept = { accept_grants: planned.grants ?? -1 }
+    const accept = { accept: planned.touches ?? -1 }
     await assert.rejects(start(accept, await world.as('signet:revoke')), refusedWith(403, 'needs_wider_scope'))
     await assert.rejects(start({}, world.admin, 'signet:admin'), refusedWith(409, 'blast_radius_not_accepted'))
-    await assert.rejects(start({ accept_grants: 1 }, world.admin, 'signet:admin'), refusedWith(409, 'blast_radius_not_accepted'))
+    await assert.rejects(start({ accept: 1 }, world.admin, 'signet:admin'), refusedWith(409, 'blast_radius_not_accepted'))
     assert.equal((await start(accept, world.admin, 'signet:admin')).state, 'running')
     assert.equal((await done(planned)).moved, 1)
     const everything = await plan({ everything: true })
     assert.deepEqual([everything.warning, everything.method], [true, 'one_cutoff'])
     await world.admin.call('cancelBatch', { params: { id: everything.id } })
+  })
+
+  test('over a client that acts for itself, or has API keys, warn: of what hangs on those no grant tells', async () => {
+    const warned = async (client: string, action?: 'suspend') => {
+      const { grants, api_keys, own_tokens, touches, warning, id } = await plan({ client }, action)
+      return { told: [grants, api_keys, own_tokens, touches, warning], id }
+    }
+    await world.as('signet:read')
+    const service = await warned('only-signet-read', 'suspend')
+    assert.deepEqual(service.told, [0, 0, true, 1, true])
+    const start = (accept: number) =>
+      world.admin.call('startBatch', { params: { id: service.id }, body: { accept }, scope: 'signet:admin' })
+    await assert.rejects(start(0), refusedWith(409, 'blast_radius_not_accepted'))
+    assert.equal((await start(1)).state, 'running')
+    const id = 'keyed' as ClientId
+    await world.authority.addClient({ id, grantTypes: ['authorization_code', 'refresh_token'] })
+    assert.deepEqual((await warned(id)).told, [0, 0, undefined, 0, false])
+    for (const more of [{}, {}, { status: 'revoked' as const }, { expiresAt: 1 }])
+      await world.authority.addApiKey({ client: id, scopes: ['api:read'], ...more })
+    assert.deepEqual((await warned(id)).told, [0, 2, undefined, 2, true])
   })
 
   test('that cannot be meant are refused, with the member named', async () => {

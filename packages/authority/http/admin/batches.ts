@@ -6,7 +6,7 @@ import { onlyOne } from '../../administration/only-one.ts'
 import { invalid, refuse } from '../../administration/reasons.ts'
 import { findByUsername } from '../../administration/subjects.ts'
 import type { Selector } from '../../revocation/batch-selector.ts'
-import { type Batches, summaryOf } from '../../revocation/batches.ts'
+import { type Batches, summaryOf, touchedBy } from '../../revocation/batches.ts'
 import { sightsOf } from '../sight.ts'
 import { given, page } from './page.ts'
 import type { AdminParts, Some } from './parts.ts'
@@ -49,7 +49,7 @@ export function batchHandlers(parts: Parts): Some<Names> {
       if (summaryOf(await batches.find(id)).warning === true && !may('signet:admin')) {
         throw refuse('insufficient_scope', 'needs_wider_scope')
       }
-      return show(await batches.start(id, given({ acceptGrants: body.accept_grants, idempotencyKey }), actor))
+      return show(await batches.start(id, given({ accept: body.accept, idempotencyKey }), actor))
     },
     pauseBatch: async ({ params }, { actor }) => show(await batches.pause(params.id as BatchId, actor)),
     resumeBatch: async ({ params }, { actor }) => show(await batches.resume(params.id as BatchId, actor)),
@@ -102,6 +102,9 @@ function show(batch: Record): Answer<'showBatch'> {
     method: summary.method ?? 'grants',
     entries: summary.entries ?? 0,
     grants: summary.grants,
+    api_keys: summary.apiKeys,
+    own_tokens: summary.ownTokens,
+    touches: touchedBy(summary),
     sessions: summary.sessions,
     subjects: summary.subjects,
     clients: summary.clients,
