@@ -12,6 +12,7 @@ import { freePort } from '@signet/testkit/free-port.ts'
 import { startNats } from '@signet/testkit/nats.ts'
 import { startPostgres } from '@signet/testkit/postgres.ts'
 import { ask } from '@signet/testkit/postgres-server.ts'
+import { PATIENCE_MS } from '@signet/testkit/until.ts'
 import { playOut, type Run } from '../packages/cli/drill/drill.ts'
 import { compromisedToken } from '../packages/cli/drill/tokens.ts'
 import { startValidator } from './remote-validator.ts'
@@ -254,7 +255,7 @@ describe('a drill in an environment that is in use', { skip: noPostgres }, () =>
       assert.equal(unasked.code, 2, 'it did not ask before it signed everybody out')
       assert.equal((await here.check(mine.access_token)).allowed, true)
       await passes('mass-sign-out', [...named, '--yes'])
-      const { verdict } = await here.untilDenied(mine.access_token, 10_000)
+      const { verdict } = await here.untilDenied(mine.access_token, PATIENCE_MS)
       assert.equal(!verdict.allowed && verdict.reason, 'revoked')
       for (let i = 0; i < 2; i++) await passes('compromised-key', [...named, '--yes'])
     } finally {

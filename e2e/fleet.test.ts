@@ -1,11 +1,14 @@
 /** Validators that ask different nodes are one fleet to every node, and a revocation has a receipt that names them. */
 import assert from 'node:assert/strict'
 import { after, before, describe, it } from 'node:test'
+import { until } from '@signet/testkit/until.ts'
 import { run } from '../packages/cli/cli.testkit.ts'
 import { type RemoteValidator, startValidator } from './remote-validator.ts'
 import { API, createWorld, unavailable, type World } from './world.ts'
 
 describe('the fleet of a cluster', { skip: (await unavailable('postgres')) ?? false }, () => {
+  /** What a node takes for the store's time is off by half of the time that asking took; policy allows so much. */
+  const CLOCK_MS = 500
   const VALIDATORS = 6
   let world: World
   let validators: RemoteValidator[]
@@ -32,11 +35,13 @@ describe('the fleet of a cluster', { skip: (await unavailable('postgres')) ?? fa
 
   it('is the same from every node, and says who has applied a revocation, and when', async () => {
     const receipt = await revoke(1)
-    const waited = await until(async () => {
+    const acknowledgedMs = performance.now()
+    await until(async () => {
       const { counts } = await world.admin.call('showRevocation', { params: { seq: receipt.seq }, query: {} })
       return counts.applied === VALIDATORS
     })
-    process.stdout.write(`# all ${VALIDATORS} were known to have it ${waited.toFixed(0)} ms after the acknowledgment\n`)
+    const waitedMs = performance.now() - acknowledgedMs
+    process.stdout.write(`# all ${VALIDATORS} were known to have it ${waitedMs.toFixed(0)} ms after the acknowledgment\n`)
     const seen = []
     for (const node of [0, 1]) {
       world.balancer.only = node
@@ -45,7 +50,7 @@ describe('the fleet of a cluster', { skip: (await unavailable('postgres')) ?? fa
       for (const { known_at_ms, state } of items) {
         assert.equal(state, 'applied')
         assert.ok(
-          known_at_ms !== null && known_at_ms >= receipt.committed_at_ms - 50,
+          known_at_ms !== null && known_at_ms >= receipt.committed_at_ms - CLOCK_MS,
           `known ${known_at_ms} before ${receipt.committed_at_ms}`,
         )
       }
@@ -67,7 +72,7 @@ describe('the fleet of a cluster', { skip: (await unavailable('postgres')) ?? fa
       '--issuer',
       'https://other.example',
       '--wait',
-      `${VALIDATORS}/${VALIDATORS},20s`,
+      `${VALIDATORS}/${VALIDATORS},60s`,
     )
     assert.equal(code, 0, err)
     assert.match(out, /6 of 6 have applied it/)
@@ -103,12 +108,3 @@ describe('the fleet of a cluster', { skip: (await unavailable('postgres')) ?? fa
     assert.equal((await signet('receipt', String(seq + 100))).code, 1)
   })
 })
-
-async function until(condition: () => Promise<boolean>): Promise<number> {
-  const began = performance.now()
-  while (!(await condition())) {
-    if (performance.now() - began > 20_000) throw new Error('it did not come to pass in 20 s')
-    await new Promise((resolve) => setTimeout(resolve, 20))
-  }
-  return performance.now() - began
-}

@@ -3,6 +3,7 @@ import assert from 'node:assert/strict'
 import { createServer } from 'node:http'
 import { describe, it } from 'node:test'
 import { freePort } from '@signet/testkit/free-port.ts'
+import { PATIENCE_MS } from '@signet/testkit/until.ts'
 import Provider from 'oidc-provider'
 import { startValidator } from './remote-validator.ts'
 import { createWorld } from './world.ts'
@@ -55,13 +56,13 @@ describe('a JWT of another issuer', () => {
       assert.equal((await validator.check(first)).allowed, true, JSON.stringify(await validator.check(first)))
       const { jti } = JSON.parse(Buffer.from(first.split('.')[1] as string, 'base64url').toString()) as { jti: string }
       await world.admin.call('revoke', { body: { target: { kind: 'token', id: jti, issuer: foreignIssuer }, reason: 'story' } })
-      const { verdict } = await validator.untilDenied(first, 5000)
+      const { verdict } = await validator.untilDenied(first, PATIENCE_MS)
       assert.equal(!verdict.allowed && verdict.reason, 'revoked')
       assert.equal((await validator.check(second)).allowed, true, 'only one token was meant')
       await world.admin.call('revoke', {
         body: { target: { kind: 'client', id: 'partner', issuer: foreignIssuer }, reason: 'story' },
       })
-      assert.equal((await validator.untilDenied(second, 5000)).verdict.allowed, false)
+      assert.equal((await validator.untilDenied(second, PATIENCE_MS)).verdict.allowed, false)
     } finally {
       await validator.stop()
       await world.close()

@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { describe, it } from 'node:test'
 import { freePort } from '@signet/testkit/free-port.ts'
+import { PATIENCE_MS, until } from '@signet/testkit/until.ts'
 import { type StartedProcess, startProcess } from '../packages/cli/start/process.ts'
 import { type RemoteValidator, startValidator } from './remote-validator.ts'
 import { API, Browser, createWorld, grant, type World } from './world.ts'
@@ -41,12 +42,8 @@ async function startRelay(state: string, name: string, world: World, flags: Read
   }
 }
 
-async function becomes(holds: () => Promise<boolean>, what: string, withinMs = 30_000): Promise<void> {
-  for (const end = performance.now() + withinMs; !(await holds().catch(() => false)); ) {
-    if (performance.now() > end) throw new Error(`waited in vain: ${what}`)
-    await new Promise((resolve) => setTimeout(resolve, 20))
-  }
-}
+/** Also while it cannot be asked. */
+const becomes = (holds: () => Promise<boolean>, what: string): Promise<void> => until(() => holds().catch(() => false), what)
 
 describe('a service behind two relays', () => {
   it('hears of revocations, notices a frozen relay, and goes on when one was killed', async () => {
@@ -89,7 +86,7 @@ describe('a service behind two relays', () => {
       const [first, second, third, mine] = [await someone(), await someone(), await someone(), await someone()]
       await becomes(() => may(mine, 'write'), 'write is allowed')
       await revoke(first)
-      const { verdict } = await service.untilDenied(first, 10_000)
+      const { verdict } = await service.untilDenied(first, PATIENCE_MS)
       assert.equal(!verdict.allowed && verdict.reason, 'revoked')
 
       // The relay in the middle stands still, with its connections open.
@@ -102,7 +99,7 @@ describe('a service behind two relays', () => {
       assert.equal(await may(mine, 'read'), true, 'read bears it')
       assert.equal(await may(second, 'read'), true, 'the revocation cannot have come through')
       process.kill(outer.process.pid, 'SIGCONT')
-      const late = await service.untilDenied(second, 30_000)
+      const late = await service.untilDenied(second, PATIENCE_MS)
       assert.equal(!late.verdict.allowed && late.verdict.reason, 'revoked', 'nothing is missed')
       await becomes(() => may(mine, 'write'), 'write is allowed again')
 
@@ -110,7 +107,7 @@ describe('a service behind two relays', () => {
       await outer.process.kill()
       await revoke(third)
       await outer.start()
-      const last = await service.untilDenied(third, 30_000)
+      const last = await service.untilDenied(third, PATIENCE_MS)
       assert.equal(!last.verdict.allowed && last.verdict.reason, 'revoked')
       await becomes(() => may(mine, 'write'), 'write is allowed in the end')
     } finally {

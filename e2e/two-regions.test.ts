@@ -4,7 +4,7 @@
  */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { until } from '@signet/testkit/regions.ts'
+import { until } from '@signet/testkit/until.ts'
 import type { Validator } from '@signet/validator'
 import { type Region, startRegions } from './regions-world.ts'
 import { API, claimsOf, tokenRequest, unavailable } from './world.ts'

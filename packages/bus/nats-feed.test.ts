@@ -7,7 +7,7 @@ import { after, describe, it } from 'node:test'
 import { realSurroundings } from '@signet/authority/surroundings.ts'
 import { natsNames } from '@signet/kernel/nats.ts'
 import { startNats, type TestNats } from '@signet/testkit/nats.ts'
-import { until } from './bus.contract.ts'
+import { until } from '@signet/testkit/until.ts'
 import { createNatsBus } from './nats.ts'
 import { createNatsFeedStream, openNatsFeed, STREAM_LIMITS } from './nats-feed.ts'
 import { type NatsLink, type NatsOptions, openNatsLink } from './nats-link.ts'
@@ -138,12 +138,12 @@ async function publisher(options: NatsOptions) {
 
 /** Publishes until it is kept: the stream may just be being made. */
 async function keep({ stream }: Awaited<ReturnType<typeof publisher>>, jws: string, id: string): Promise<string> {
-  for (let i = 0; i < 100; i++) {
-    const how = await stream.publish(jws, id)
-    if (how !== 'told') return how
-    await new Promise((resolve) => setTimeout(resolve, 20))
-  }
-  return 'told'
+  let how = 'told'
+  await until(async () => {
+    how = await stream.publish(jws, id)
+    return how !== 'told'
+  }, 'it is kept')
+  return how
 }
 
 function listener(options: NatsOptions) {

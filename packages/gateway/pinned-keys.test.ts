@@ -2,8 +2,9 @@
 import assert from 'node:assert/strict'
 import { join } from 'node:path'
 import { afterEach, beforeEach, test } from 'node:test'
+import { until } from '@signet/testkit/until.ts'
 import type { Validator } from '@signet/validator/index.ts'
-import { startIssuer, type TestIssuer, type TestKey, testKey, until } from '@signet/validator/issuer.testkit.ts'
+import { startIssuer, type TestIssuer, type TestKey, testKey } from '@signet/validator/issuer.testkit.ts'
 import { type RunningRelay, readerOf, relayOf, Undoing } from './relay.testkit.ts'
 
 let issuer: TestIssuer

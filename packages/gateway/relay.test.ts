@@ -5,8 +5,9 @@ import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import { afterEach, beforeEach, test } from 'node:test'
 import { BATCH_TYPE, MAX_HOPS, RELAY_PATH } from '@signet/kernel/feed.ts'
+import { until } from '@signet/testkit/until.ts'
 import type { Validator } from '@signet/validator/index.ts'
-import { signJws, startIssuer, type TestIssuer, type TestKey, testKey, until } from '@signet/validator/issuer.testkit.ts'
+import { signJws, startIssuer, type TestIssuer, type TestKey, testKey } from '@signet/validator/issuer.testkit.ts'
 import { READER_API, type RunningRelay, readerOf, relayOf, Undoing } from './relay.testkit.ts'
 import { createRelayDoor, type RelayDoorParts } from './relay-door.ts'
 
@@ -21,8 +22,8 @@ beforeEach(async () => {
 afterEach(() => undoing.run())
 
 const at = (validator: Validator) => validator.stats().position
-const reaches = (validator: Validator, seq: number, withinMs?: number) =>
-  until(() => at(validator)?.seq === seq && at(validator)?.epoch === issuer.epoch, `the reader reaches ${seq}`, withinMs)
+const reaches = (validator: Validator, seq: number) =>
+  until(() => at(validator)?.seq === seq && at(validator)?.epoch === issuer.epoch, `the reader reaches ${seq}`)
 const tokenFor = (id: string): string => issuer.mint({ sub: id, scope: 'read write' })
 const verdictOn = (validator: Validator, token: string, needs?: string): string => {
   const verdict = validator.validateSync(token, needs === undefined ? {} : { needs })
@@ -107,7 +108,7 @@ test('a relay whose upstream is gone goes on answering, and says how old it is',
   await reader.ready()
   issuer.faults.status = 503
   issuer.dropStreams()
-  await until(() => reader.stats().stalenessMs > 2000, 'the reader gets old', 10_000)
+  await until(() => reader.stats().stalenessMs > 2000, 'the reader gets old')
   assert.equal(verdictOn(reader, tokenFor('someone'), 'write'), 'stale')
   assert.equal(verdictOn(reader, tokenFor('someone'), 'read'), 'allowed')
   const { status, payload } = await headOf(relay)
@@ -115,7 +116,7 @@ test('a relay whose upstream is gone goes on answering, and says how old it is',
   assert.ok(payload.age_ms > 1500)
   delete issuer.faults.status
   const seq = issuer.revoke({ kind: 'subject', id: 'meanwhile' })
-  await until(() => at(reader)?.seq === seq && reader.stats().stalenessMs < 2000, 'all is well again', 20_000)
+  await until(() => at(reader)?.seq === seq && reader.stats().stalenessMs < 2000, 'all is well again')
 })
 
 test('a relay that never knew anything vouches for nothing', async () => {
@@ -168,7 +169,7 @@ test('a relay passes on nothing that is not the authority’s, and no poison', a
     [batch(fake, Date.now()), 'bad_signature'],
     [batch(real, Date.now() + 3_600_000), 'poisoned'],
   ] as const) {
-    await untilAsync(async () => {
+    await until(async () => {
       issuer.sendRaw(`event: batch\ndata: ${jws}\n\n`) // To a relay that comes back each time.
       return relay.troubles.some(({ cause }) => (cause as Error).message.includes(reason))
     })
@@ -197,7 +198,7 @@ test('a new epoch goes through relays, and an old one does not come back', async
   await until(() => first.troubles.some(({ cause }) => `${cause}`.includes('keys are still those')), 'the keys are waited for')
   assert.equal(at(reader)?.epoch, 'epoch-1')
   delete issuer.faults.keysEpoch
-  await reaches(reader, 0, 20_000)
+  await reaches(reader, 0)
   assert.equal(verdictOn(reader, token), 'allowed')
   // A relay that is stuck in the epoch before, or plays it again: its head is good, but of an epoch that was left.
   issuer.epoch = 'epoch-1'
@@ -325,21 +326,21 @@ test('keys come over the relay, each set vouched for by the one before, and none
   issuer.jwks = [issuer.tokenKey, nextToken]
   const token = issuer.mint({}, { key: nextToken })
   // The relay asks again when a token names a key it does not know; so does the reader.
-  await untilAsync(async () => (await relay.validator.validate(issuer.mint({ aud: issuer.issuer }, { key: nextToken }))).allowed)
-  await untilAsync(async () => (await reader.validate(token)).allowed)
+  await until(async () => (await relay.validator.validate(issuer.mint({ aud: issuer.issuer }, { key: nextToken }))).allowed)
+  await until(async () => (await reader.validate(token)).allowed)
   // The next feed key signs; one that nobody published vouches for nothing.
-  await untilAsync(async () => (await keysOf(relay)).includes(next.kid))
+  await until(async () => (await keysOf(relay)).includes(next.kid))
   const stranger = testKey('feed-3')
   issuer.feedKey = stranger
   issuer.jwks = [issuer.tokenKey]
   const hasTrouble = (reason: string) => relay.troubles.some(({ what, cause }) => what === 'keys' && `${cause}`.includes(reason))
-  await untilAsync(async () => (await askForUnknown(relay.validator)) && hasTrouble('unknown_key'))
+  await until(async () => (await askForUnknown(relay.validator)) && hasTrouble('unknown_key'))
   issuer.feedKey = next
   const seq = issuer.revoke({ kind: 'subject', id: 'signed by the next' })
-  await reaches(reader, seq, 20_000) // It looks for a feed key at most every ten seconds.
+  await reaches(reader, seq) // It looks for a feed key at most every ten seconds.
   // An old set, played again, does not bring back what is gone from the present one.
   issuer.faults.keysAgeMs = 3_600_000
-  await untilAsync(async () => (await askForUnknown(relay.validator)) && hasTrouble('old_keys'))
+  await until(async () => (await askForUnknown(relay.validator)) && hasTrouble('old_keys'))
 })
 
 test('keys that were signed by a clock that ran ahead do not lock out those that come after', async () => {
@@ -351,8 +352,8 @@ test('keys that were signed by a clock that ran ahead do not lock out those that
   issuer.faults.keysAgeMs = 0 // Its clock was put right.
   const next = testKey('token-2')
   issuer.jwks = [issuer.tokenKey, next]
-  await untilAsync(async () => (await relay.validator.validate(issuer.mint({ aud: issuer.issuer }, { key: next }))).allowed)
-  await untilAsync(async () => (await reader.validate(issuer.mint({}, { key: next }))).allowed)
+  await until(async () => (await relay.validator.validate(issuer.mint({ aud: issuer.issuer }, { key: next }))).allowed)
+  await until(async () => (await reader.validate(issuer.mint({}, { key: next }))).allowed)
 })
 
 test('what was kept under other pinned keys is not trusted: they were replaced for a reason', async () => {
@@ -463,12 +464,4 @@ async function askForUnknown(validator: Validator): Promise<true> {
 async function keysOf(relay: { url: string }): Promise<readonly string[]> {
   const [, payload = ''] = (await (await fetch(`${relay.url}/feed/keys`)).text()).split('.')
   return JSON.parse(Buffer.from(payload, 'base64url').toString()).feed_keys.map((jwk: { kid: string }) => jwk.kid)
-}
-
-async function untilAsync(holds: () => Promise<boolean>, withinMs = 10_000): Promise<void> {
-  const end = performance.now() + withinMs
-  while (!(await holds())) {
-    if (performance.now() > end) throw new Error('waited in vain')
-    await new Promise((resolve) => setTimeout(resolve, 50))
-  }
 }

@@ -7,6 +7,7 @@ import { Secret } from '@signet/kernel/secret.ts'
 import { startTestAuthority, TEST_SECRET, type TestAuthority, type TestAuthorityOptions } from './authority.ts'
 import { freePort } from './free-port.ts'
 import { startTcpProxy, type TcpProxy } from './tcp-proxy.ts'
+import { until } from './until.ts'
 
 export interface TwoRegions {
   readonly west: TestAuthority
@@ -107,13 +108,4 @@ export async function knowsAll(region: TestAuthority): Promise<void> {
     return performance.now() - age > since
   })
   await region.registry.lookNow()
-}
-
-/** Looks every few milliseconds; fails after a time that only a broken thing takes. */
-export async function until(isSo: () => boolean | Promise<boolean>, withinMs = 20_000): Promise<void> {
-  const end = performance.now() + withinMs
-  while (!(await isSo())) {
-    if (performance.now() > end) throw new Error('what was waited for did not come')
-    await new Promise((resolve) => setTimeout(resolve, 5))
-  }
 }

@@ -4,8 +4,9 @@ import { afterEach, beforeEach, describe, test } from 'node:test'
 import { revocationKey } from '@signet/kernel/revocation.ts'
 import type { Verdict } from '@signet/kernel/verdict.ts'
 import { manualSurroundings } from '@signet/testkit/surroundings.ts'
+import { until } from '@signet/testkit/until.ts'
 import { createValidator, type Validator, type ValidatorEvents, type ValidatorOptions } from './index.ts'
-import { startIssuer, type TestIssuer, testKey, until } from './issuer.testkit.ts'
+import { startIssuer, type TestIssuer, testKey } from './issuer.testkit.ts'
 import { sha256 } from './surroundings.ts'
 
 const PERMISSIONS = {

@@ -324,15 +324,6 @@ export async function startIssuer(options: { path?: string; port?: number } = {}
   return self
 }
 
-/** Waits until `holds`, looking every few milliseconds; fails after `withinMs`. */
-export async function until(holds: () => boolean, what: string, withinMs = 5000): Promise<void> {
-  const end = performance.now() + withinMs
-  while (!holds()) {
-    if (performance.now() > end) throw new Error(`waited ${withinMs} ms in vain: ${what}`)
-    await new Promise((resolve) => setTimeout(resolve, 5))
-  }
-}
-
 /** A DPoP key and proofs made with it. */
 export function dpopKey(alg: TestAlgorithm = 'ES256') {
   const key = testKey('dpop', alg)

@@ -30,7 +30,7 @@ for (const [name, transport] of [
 ] as const) {
   describe(`an exchange through ${name}`, () => {
     const { timers } = realSurroundings()
-    const get = (url: string, bounds = { timeoutMs: 2000, maxBytes: 1000 }) =>
+    const get = (url: string, bounds = { timeoutMs: 30_000, maxBytes: 1000 }) =>
       fetchWhole({ transport, timers }, { url, method: 'GET', headers: {} }, bounds)
     const trouble = (kind: HttpTrouble['kind']) => (cause: unknown) => cause instanceof HttpTrouble && cause.kind === kind
 
@@ -43,7 +43,7 @@ for (const [name, transport] of [
     test('sends a form', async () => {
       const url = await serving((q, r) => void q.pipe(r))
       const request = { url, method: 'POST', headers: { 'content-type': 'text/plain' }, body: 'é=1' } as const
-      const { bytes } = await fetchWhole({ transport, timers }, request, { timeoutMs: 2000, maxBytes: 100 })
+      const { bytes } = await fetchWhole({ transport, timers }, request, { timeoutMs: 30_000, maxBytes: 100 })
       assert.equal(Buffer.from(bytes).toString(), 'é=1')
     })
     test('does not follow a redirect', async () => {

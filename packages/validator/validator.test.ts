@@ -5,8 +5,9 @@ import { join } from 'node:path'
 import { after, afterEach, before, describe, test } from 'node:test'
 import { encodeOpaque } from '@signet/kernel/opaque-token.ts'
 import type { Deny, Verdict } from '@signet/kernel/verdict.ts'
+import { until } from '@signet/testkit/until.ts'
 import { createValidator, type Validator, type ValidatorOptions } from './index.ts'
-import { startIssuer, type TestIssuer, testKey, until } from './issuer.testkit.ts'
+import { startIssuer, type TestIssuer, testKey } from './issuer.testkit.ts'
 
 const AUDIENCE = 'https://api.example'
 let issuer: TestIssuer
@@ -229,7 +230,7 @@ describe('an authority that is away', () => {
       await own.close()
 
       const second = createValidator({ issuer: own.issuer, audience: AUDIENCE, cacheFile })
-      assert.equal(await second.ready({ timeoutMs: 3000 }), 'fresh')
+      assert.equal(await second.ready(), 'fresh')
       assert.equal(reason(await second.validate(alive)), 'allowed')
       assert.equal(reason(await second.validate(dead)), 'revoked')
       assert.equal(second.stats().position?.seq, seq)

@@ -7,6 +7,7 @@ import { type NatsLink, openNatsLink } from '@signet/bus/nats-link.ts'
 import { natsNames } from '@signet/kernel/nats.ts'
 import { startTestAuthority, type TestAuthority } from '@signet/testkit/authority.ts'
 import { startNats, type TestNats } from '@signet/testkit/nats.ts'
+import { until } from '@signet/testkit/until.ts'
 import { openBus } from '../open-bus.ts'
 import { openSqliteStore } from '../store/sqlite.ts'
 import type { Store } from '../store/store.ts'
@@ -186,12 +187,4 @@ function suite(nats: TestNats): void {
       })
     })
   })
-}
-
-async function until(holds: () => boolean | Promise<boolean>, milliseconds = 15_000): Promise<void> {
-  const deadline = performance.now() + milliseconds
-  while (!(await holds())) {
-    if (performance.now() > deadline) throw new Error('the condition was not met in time')
-    await new Promise((resolve) => setTimeout(resolve, 10))
-  }
 }

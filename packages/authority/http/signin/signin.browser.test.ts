@@ -24,7 +24,7 @@ const ARGS =
   '--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking --disable-component-update --disable-sync'
 const PASSWORD = 'four grey herons'
 
-describe('signing in with a browser', { skip, timeout: 120_000 }, () => {
+describe('signing in with a browser', { skip, timeout: 280_000 }, () => {
   let authority: TestAuthority
   let app: Server
   let browser: Browser
