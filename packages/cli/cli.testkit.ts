@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
-import { freePort } from './start/free-port.ts'
+import { freePort } from '@signet/testkit/free-port.ts'
 
 export interface Ran {
   readonly code: number | null

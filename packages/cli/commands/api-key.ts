@@ -102,9 +102,7 @@ const revoke = command({
   args: ID,
   async run(cli: Cli, { wait }: { wait?: Wait }, id: string) {
     const admin = await cli.admin()
-    const beganMs = performance.now()
-    const receipt = await admin.call('revokeApiKey', { params: { id } })
-    return showReceipt(cli, admin, receipt, { verb: 'revoked', tookMs: performance.now() - beganMs, wait })
+    return showReceipt(cli, admin, () => admin.call('revokeApiKey', { params: { id } }), { verb: 'revoked', wait })
   },
 })
 

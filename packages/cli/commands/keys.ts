@@ -71,12 +71,8 @@ const compromise = command({
   async run(cli: Cli, { reason, wait, yes }: { reason?: string; wait?: Wait; yes: boolean }, id: string) {
     await cli.confirm(`Declare key ${printable(id)} stolen? Every token it signed is refused. This cannot be undone.`, yes)
     const admin = await cli.admin()
-    const beganMs = performance.now()
-    const receipt = await admin.call('compromiseKey', {
-      params: { id },
-      body: { reason: reason ?? 'declared stolen by an administrator' },
-    })
-    return showReceipt(cli, admin, receipt, { verb: 'declared stolen', tookMs: performance.now() - beganMs, wait })
+    const body = { reason: reason ?? 'declared stolen by an administrator' }
+    return showReceipt(cli, admin, () => admin.call('compromiseKey', { params: { id }, body }), { verb: 'declared stolen', wait })
   },
 })
 

@@ -119,18 +119,24 @@ function knownAfter(row: FleetReceipt['items'][number], committedMs: number | un
 
 interface Shown {
   readonly verb: string
-  readonly tookMs: number
   /** Undefined: don't. */
   readonly wait?: Wait | undefined
 }
 
-/** Exit code 1 when validators were waited for and some did not follow in time. What keeps it from asking them does not hide the receipt. */
+/**
+ * Asks for a revocation and shows its receipt. Exit code 1 when validators were waited for and some did not follow in time. What keeps it from asking
+ * them does not hide the receipt, nor does Ctrl-C: it ends the waiting, whenever it comes.
+ */
 export async function showReceipt(
   cli: Cli,
   admin: AdminClient,
-  receipt: Receipt,
-  { verb, tookMs, wait }: Shown,
+  ask: () => Promise<Receipt>,
+  { verb, wait }: Shown,
 ): Promise<ExitCode> {
+  if (wait !== undefined) void cli.interrupted
+  const beganMs = performance.now()
+  const receipt = await ask()
+  const tookMs = performance.now() - beganMs
   let trouble: unknown
   const unasked = (cause: unknown) => {
     trouble = cause

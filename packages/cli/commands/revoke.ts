@@ -253,12 +253,8 @@ async function take(
 ): Promise<ExitCode> {
   // Not part of the delay that is shown.
   await admin.accessToken(scope === 'signet:keys' ? `signet:revoke ${scope}` : scope).catch(() => undefined)
-  const beganMs = performance.now()
-  const receipt = await admin.call('revoke', {
-    body: { target, reason: why.reason ?? 'revoked by an administrator', keep_grants: keepGrants },
-    scope,
-  })
-  return showReceipt(cli, admin, receipt, { verb: 'revoked', tookMs: performance.now() - beganMs, wait: why.wait })
+  const body = { target, reason: why.reason ?? 'revoked by an administrator', keep_grants: keepGrants }
+  return showReceipt(cli, admin, () => admin.call('revoke', { body, scope }), { verb: 'revoked', wait: why.wait })
 }
 
 /** A JWT or one of our opaque tokens, not a bare id. */

@@ -23,11 +23,8 @@ export function suspendCommand(noun: Noun, brief: string) {
     async run(cli: Cli, { reason, wait }: { reason?: string; wait?: Wait }, named: string) {
       const admin = await cli.admin()
       const id = await idOf(admin, noun, named)
-      const beganMs = cli.now()
-      const receipt = await admin.call('suspend', {
-        body: { target: { kind: KINDS[noun], id }, reason: reason ?? 'suspended by an administrator' },
-      })
-      return showReceipt(cli, admin, receipt, { verb: 'suspended', tookMs: cli.now() - beganMs, wait })
+      const body = { target: { kind: KINDS[noun], id }, reason: reason ?? 'suspended by an administrator' }
+      return showReceipt(cli, admin, () => admin.call('suspend', { body }), { verb: 'suspended', wait })
     },
   })
 }
