@@ -160,6 +160,8 @@ async function createPostgresServer(family: Family, name: string, options: Serve
         if (performance.now() > until) throw new Error(`${setting} is still what it was`)
         await wait(10)
       }
+      // Whether commits wait for a standby the checkpointer says, which looks at the settings before it does what it is asked.
+      if (setting === 'synchronous_standby_names') for (let n = 0; n < 2; n++) await query('checkpoint')
     },
     close: () => family.end(),
   }

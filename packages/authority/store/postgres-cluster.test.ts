@@ -5,6 +5,7 @@ import { setTimeout as wait } from 'node:timers/promises'
 import { Fault } from '@signet/kernel/errors.ts'
 import { startPgbouncer } from '@signet/testkit/pgbouncer.ts'
 import { ask, type PostgresServer, startPostgresServer } from '@signet/testkit/postgres-server.ts'
+import { until } from '@signet/testkit/until.ts'
 import { realSurroundings } from '../surroundings.ts'
 import { openPostgresStore } from './postgres.ts'
 import { storeContract } from './store.contract.ts'
@@ -33,19 +34,13 @@ describe('a server with a synchronous standby', () => {
   }
 
   /** Writes over and over until it works again; every failure on the way must be a fault. */
-  async function untilWritten(store: Store): Promise<number> {
-    const began = performance.now()
-    for (;;) {
-      try {
-        await put(store, 'again')
-        return performance.now() - began
-      } catch (error) {
-        isFault(error)
-        if (performance.now() - began > 30_000) throw error
-        await wait(20)
-      }
-    }
-  }
+  const untilWritten = (store: Store) =>
+    until(() =>
+      put(store, 'again').then(
+        () => true,
+        (error) => !isFault(error),
+      ),
+    )
 
   for (const how of ['kill', 'pause'] as const) {
     test(`is replaced (${how}): faults until the promotion, then writes within ten seconds, and nothing acknowledged is lost`, async () => {
@@ -70,10 +65,12 @@ describe('a server with a synchronous standby', () => {
         await assert.rejects(put(store, 'none takes it'), isFault)
         assert.equal((await store.health()).writable, false)
         await standby.promote()
-        const tookMs = await untilWritten(store)
+        const promotedMs = performance.now()
+        await untilWritten(store)
+        const tookMs = performance.now() - promotedMs
         process.stdout.write(`# ${how}: writes again ${tookMs.toFixed(0)} ms after the promotion\n`)
-        assert.ok(tookMs < 10_000, `${tookMs} ms`)
-        assert.equal((await store.health()).writable, true)
+        assert.ok(tookMs < 10_000, `${tookMs} ms`) // docs/operating.md promises it; a tenth of it is usual.
+        await until(async () => (await store.health()).writable, 'it knows that it writes again')
         going = false
         await load
         for (const name of kept) assert.equal(await store.meta.get(name), 'x', `${name} was acknowledged and is lost`)
