@@ -1,6 +1,7 @@
 /** What every bus does. An engine's test runs it with two members that share one medium; for a bus of one process they are the same. */
 import assert from 'node:assert/strict'
 import { after, before, describe, it } from 'node:test'
+import { until } from '@signet/testkit/until.ts'
 import type { Bus, SUBJECTS, WokenBy } from './bus.ts'
 
 export interface BusPair {
@@ -136,13 +137,5 @@ async function settled(pair: BusPair): Promise<void> {
     from.publish('clients')
     await until(() => arrived)
     subscription.stop()
-  }
-}
-
-export async function until(condition: () => boolean, milliseconds = 5000): Promise<void> {
-  const deadline = performance.now() + milliseconds
-  while (!condition()) {
-    if (performance.now() > deadline) throw new Error('the condition was not met in time')
-    await new Promise((resolve) => setTimeout(resolve, 1))
   }
 }

@@ -4,7 +4,8 @@ import { after, before, describe, it } from 'node:test'
 import { realSurroundings } from '@signet/authority/surroundings.ts'
 import { natsNames } from '@signet/kernel/nats.ts'
 import { startNats, type TestNats } from '@signet/testkit/nats.ts'
-import { busContract, until } from './bus.contract.ts'
+import { until } from '@signet/testkit/until.ts'
+import { busContract } from './bus.contract.ts'
 import { type Bus, MAX_ALONG, MAX_ALONG_BYTES, type WokenBy } from './bus.ts'
 import { createNatsBus } from './nats.ts'
 import { type NatsLink, type NatsOptions, openNatsLink } from './nats-link.ts'
@@ -28,8 +29,8 @@ function member(options: NatsOptions): Member {
   const bus = createNatsBus({ link, name: wake, ...surroundings })
   return { ...bus, link, causes }
 }
-const linked = (...buses: Bus[]) => until(() => buses.every((bus) => bus.linked()), 15_000)
-const unlinked = (...buses: Bus[]) => until(() => buses.every((bus) => !bus.linked()), 15_000)
+const linked = (...buses: Bus[]) => until(() => buses.every((bus) => bus.linked()))
+const unlinked = (...buses: Bus[]) => until(() => buses.every((bus) => !bus.linked()))
 const sentence = (cause: unknown): string => (cause instanceof Error ? cause.message : String(cause))
 
 const server = await startNats()
@@ -156,11 +157,24 @@ function suite(nats: TestNats): void {
         ...surroundings,
       })
       await linked(stranger)
-      await new Promise((resolve) => setTimeout(resolve, 50))
+      // What one link sends comes in order: when the second mark is heard, everything between the two was.
+      let marks = 0
+      const marked = pair.other.subscribe('policy', () => void marks++)
+      const mark = async () => {
+        const before = marks
+        pair.one.publish('policy')
+        await until(() => marks > before)
+        await aMoment()
+      }
+      /** Longer than what is heard waits until it wakes somebody, and than what is published waits until it is sent. */
+      const aMoment = () => new Promise((resolve) => setTimeout(resolve, 20))
+      await mark()
       const before = woken
       stranger.publish('revocations')
-      await new Promise((resolve) => setTimeout(resolve, 100))
+      await aMoment()
+      await mark()
       assert.equal(woken, before)
+      marked.stop()
       await stranger.close()
     })
   })
