@@ -87,7 +87,7 @@ export interface TestAuthority {
     subject?: SubjectId
     expiresAt?: number
   }): Promise<string>
-  /** Posts a form; the answer's body is parsed when it is JSON. */
+  /** Posts a form, and once more when the node could not answer at the moment; the answer's body is parsed when it is JSON. */
   post(path: string, form: Form, headers?: Record<string, string>): Promise<FormAnswer>
   close(): Promise<void>
 }
@@ -203,7 +203,13 @@ export async function startTestAuthority(options: TestAuthorityOptions = {}): Pr
       )
       return key.reveal()
     },
-    post: (path, form, headers = {}) => postForm(url + path, form, headers),
+    async post(path, form, headers = {}) {
+      const answer = await postForm(url + path, form, headers)
+      if (answer.body?.reason !== 'store_unavailable') return answer
+      // The machine stood still for so long that what the node knows is too old to mint on.
+      await registry.lookNow()
+      return postForm(url + path, form, headers)
+    },
     async close() {
       await node.close()
       if (options.bus === undefined) await bus.close()

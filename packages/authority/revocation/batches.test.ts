@@ -147,7 +147,7 @@ for (const [engine, open] of Object.entries(engines)) {
 
     it('leaves nothing suspended that cannot be undone: undone it does not go on, and an undoing that was cancelled is begun again', async () => {
       await addPeople(store, 10, 6)
-      const plan = await node.plan({ action: 'suspend', selector: { issuedToMs: Date.now() }, perSecond: 50 })
+      const plan = await node.plan({ action: 'suspend', selector: { issuedToMs: Date.now() }, perSecond: 5 })
       await node.start(plan)
       while ((await node.batches.find(plan.id)).moved === 0) await new Promise((resolve) => setTimeout(resolve, 5))
       await store.transact((tx) => tx.batches.move(plan.id, ['running'], 'failed', { trouble: 'bug' }))
@@ -168,7 +168,7 @@ for (const [engine, open] of Object.entries(engines)) {
 
     it('can be paused, goes on where it stopped, and can be cancelled; what is done stays done', async () => {
       await addPeople(store, 20, 10)
-      const plan = await node.plan({ selector: { issuedToMs: Date.now() }, perSecond: 50 })
+      const plan = await node.plan({ selector: { issuedToMs: Date.now() }, perSecond: 5 })
       await node.start(plan)
       while ((await node.batches.find(plan.id)).moved === 0) await new Promise((resolve) => setTimeout(resolve, 5))
       const paused = await node.batches.pause(plan.id, ACTOR)

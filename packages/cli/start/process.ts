@@ -16,7 +16,8 @@ export interface StartedProcess {
 }
 
 const READY_WITHIN_MS = 30_000
-const STOP_WITHIN_MS = 5000
+/** Longer than an authority gives its last requests. */
+const STOP_WITHIN_MS = 15_000
 /** The end of what a program wrote says why it ended. */
 const MAX_COMPLAINTS = 4096
 const ROOT = fileURLToPath(new URL('../../../', import.meta.url))
