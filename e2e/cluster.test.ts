@@ -4,6 +4,7 @@ import { generateKeyPairSync, type KeyObject, randomUUID, sign } from 'node:cryp
 import { after, before, describe, it } from 'node:test'
 import { ACCOUNT_ON_NETWORK } from '@signet/authority/signin/lockout.ts'
 import { createDpopKey } from '@signet/testkit/dpop.ts'
+import { until } from '@signet/testkit/until.ts'
 import { authorizationUrl, Browser, createWorld, grant, tokenRequest, unavailable, type World } from './world.ts'
 
 const RATE = { perSecond: 4, burst: 64 }
@@ -13,7 +14,7 @@ describe('a cluster', { skip: (await unavailable('postgres')) ?? false }, () => 
   let world: World
   let job: { id: string; client_secret?: string | undefined }
   before(async () => {
-    world = await createWorld({ engine: 'postgres', nodes: NODES, settings: { drainSeconds: 2 } })
+    world = await createWorld({ engine: 'postgres', nodes: NODES, settings: { drainSeconds: 4 } })
     await world.resource()
     job = await world.client({
       platform: 'service',
@@ -148,17 +149,17 @@ describe('a cluster', { skip: (await unavailable('postgres')) ?? false }, () => 
     await until(() => world.balancer.ready[1] === true)
   })
 
-  it('errs for less than two seconds when a node dies', async () => {
+  it('errs only for whom the balancer sent to a node that died, and nobody is told that his tokens are over', async () => {
     const flow = startFlow()
     await flow.pass(50)
     await world.nodes[2]?.kill()
     await until(() => world.balancer.ready[2] === false)
+    const knownMs = performance.now()
     await flow.pass(100)
     const { failed } = await flow.end()
-    const lastMs = failed.at(-1)?.atMs ?? 0
-    const firstMs = failed.at(0)?.atMs ?? 0
-    process.stdout.write(`# node killed: ${failed.length} requests failed within ${(lastMs - firstMs).toFixed(0)} ms\n`)
-    assert.ok(lastMs - firstMs < 2000)
+    process.stdout.write(`# node killed: ${failed.length} requests failed\n`)
+    const late = failed.filter(({ beganMs }) => beganMs > knownMs)
+    assert.deepEqual(late, [], 'the other nodes err')
     assert.ok(failed.every(({ error }) => error !== 'invalid_grant' && error !== 'invalid_client'))
     await world.nodes[2]?.start()
     await until(() => world.balancer.ready[2] === true)
@@ -166,16 +167,17 @@ describe('a cluster', { skip: (await unavailable('postgres')) ?? false }, () => 
 
   /** One client that gets tokens over and over, four at a time. */
   function startFlow() {
-    const failed: { atMs: number; error: string }[] = []
+    const failed: { beganMs: number; error: string }[] = []
     let answered = 0
     let going = true
     const runs = Array.from({ length: 4 }, async () => {
       while (going) {
+        const beganMs = performance.now()
         try {
           const { status, body } = await world.token(job, { grant_type: 'client_credentials' })
-          if (status !== 200) failed.push({ atMs: performance.now(), error: body.error ?? String(status) })
+          if (status !== 200) failed.push({ beganMs, error: body.error ?? String(status) })
         } catch (error) {
-          failed.push({ atMs: performance.now(), error: String(error) })
+          failed.push({ beganMs, error: String(error) })
         }
         answered++
       }
@@ -235,12 +237,4 @@ function assertionOf(client: string, audience: string, key: KeyObject): string {
   const input = [{ alg: 'ES256', typ: 'JWT' }, claims].map((part) => Buffer.from(JSON.stringify(part)).toString('base64url'))
   const signature = sign('sha256', Buffer.from(input.join('.')), { key, dsaEncoding: 'ieee-p1363' })
   return [...input, signature.toString('base64url')].join('.')
-}
-
-async function until(condition: () => boolean): Promise<void> {
-  const began = performance.now()
-  while (!condition()) {
-    if (performance.now() - began > 30_000) throw new Error('it did not come to pass in 30 s')
-    await new Promise((resolve) => setTimeout(resolve, 5))
-  }
 }

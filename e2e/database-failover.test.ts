@@ -5,12 +5,11 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { type PostgresServer, startPostgresServer } from '@signet/testkit/postgres-server.ts'
+import { PATIENCE_MS } from '@signet/testkit/until.ts'
 import { startValidator } from './remote-validator.ts'
 import { API, Browser, claimsOf, createWorld, grant, type Tokens, tokenRequest, type World } from './world.ts'
 
 const NODES = 3
-/** Until every node that can serve again does, on a machine with neighbours; store and documents speak of 10 s. */
-const PATIENCE_MS = 60_000
 
 type Client = Awaited<ReturnType<World['client']>>
 type Answer = Awaited<ReturnType<typeof tokenRequest>>
@@ -140,7 +139,7 @@ function startFlow(world: World, client: Client, refusals: Answer[]) {
   let going = true
   const run = (async () => {
     while (going) {
-      const answer = await world.token(client, { grant_type: 'client_credentials' })
+      const answer = await tokenRequest(world.issuer, client, { grant_type: 'client_credentials' })
       if (answer.status === 200) served++
       else refusals.push(answer)
       await new Promise((resolve) => setTimeout(resolve, 20))

@@ -12,6 +12,7 @@ import { type Balancer, startBalancer } from '@signet/testkit/balancer.ts'
 import { freePort } from '@signet/testkit/free-port.ts'
 import { startPostgres } from '@signet/testkit/postgres.ts'
 import { startTcpProxy, type TcpProxy } from '@signet/testkit/tcp-proxy.ts'
+import { PATIENCE_MS } from '@signet/testkit/until.ts'
 import { Browser } from '../packages/cli/start/browser.ts'
 import { type StartedProcess, startProcess } from '../packages/cli/start/process.ts'
 
@@ -161,9 +162,9 @@ export async function createWorld(options: WorldOptions = {}) {
       const subject = await admin.call('createSubject', { body: { username, password } })
       return { id: subject.id, username, password }
     },
-    /** Sends one token request. */
+    /** Gets tokens as clients do. */
     token: (client: { id: string; client_secret?: string | undefined }, form: Readonly<Record<string, string>>) =>
-      tokenRequest(issuer, client, form),
+      persistently(() => tokenRequest(issuer, client, form)),
     /** RFC 7662, asked by a client about a token of its own. */
     async introspect(client: { id: string; client_secret?: string | undefined }, token: string): Promise<{ active: boolean }> {
       const { body } = await tokenRequest(issuer, client, { token }, '/introspect')
@@ -206,6 +207,17 @@ async function startNode(
 }
 
 export type World = Awaited<ReturnType<typeof createWorld>>
+
+/** What clients do when they are told to come back: a machine that stood still for a second knows too little to mint, and its store was late. */
+async function persistently<T extends Awaited<ReturnType<typeof tokenRequest>>>(ask: () => Promise<T>): Promise<T> {
+  for (const end = performance.now() + PATIENCE_MS; ; ) {
+    const answer = await ask()
+    const { status, body } = answer
+    const isLate = status === 503 && (body.reason === 'store_unavailable' || body.reason === 'overloaded')
+    if (!isLate || performance.now() > end) return answer
+    await new Promise((resolve) => setTimeout(resolve, 100))
+  }
+}
 
 /** One form to one endpoint, with HTTP Basic when the client has a secret. */
 export async function tokenRequest(
@@ -265,12 +277,8 @@ export async function grant(
   const callback = await followToCallback(browser, authorizationUrl(world, client, verifier, extra), redirectUri, person)
   const code = callback.searchParams.get('code')
   if (code === null) throw new Error(`no code: ${callback.search}`)
-  const answer = await tokenRequest(world.issuer, client, {
-    grant_type: 'authorization_code',
-    code,
-    redirect_uri: redirectUri,
-    code_verifier: verifier,
-  })
+  const form = { grant_type: 'authorization_code', code, redirect_uri: redirectUri, code_verifier: verifier }
+  const answer = await persistently(() => tokenRequest(world.issuer, client, form))
   if (answer.status !== 200) throw new Error(`code refused: ${JSON.stringify(answer.body)}`)
   return answer.body
 }
