@@ -33,6 +33,7 @@ export async function run(args: readonly string[], options: RunOptions = {}): Pr
   child.stderr.on('data', (chunk) => {
     err += chunk
   })
+  child.stdin.on('error', () => {}) // It may end without having read what it is given.
   child.stdin.end(options.input ?? '')
   const code = await new Promise<number | null>((resolve) => child.once('close', resolve))
   return { code, out, err }

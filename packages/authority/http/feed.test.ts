@@ -5,7 +5,7 @@ import { revocationKey } from '@signet/kernel/revocation.ts'
 import { createRevocationView } from '@signet/kernel/revocation-view.ts'
 import type { Allow } from '@signet/kernel/verdict.ts'
 import { manualClock } from '@signet/testkit/surroundings.ts'
-import { until } from '@signet/testkit/until.ts'
+import { PATIENCE_MS, until } from '@signet/testkit/until.ts'
 import { readHead, readSnapshot } from '@signet/validator/feed-messages.ts'
 import { createHeadReader } from '../revocation/feed-head.ts'
 import { issuerStanding } from '../revocation/standing.ts'
@@ -56,7 +56,7 @@ describe('snapshot, under load', () => {
     world = await openFeedWorld({ routes: { authorize, hub: never } })
     const stop = new AbortController()
     const ask = () =>
-      fetch(`${world.url}/feed/snapshot`, { signal: stop.signal }).then(
+      fetch(`${world.url}/feed/snapshot`, { signal: AbortSignal.any([stop.signal, AbortSignal.timeout(PATIENCE_MS)]) }).then(
         ({ status }) => status,
         () => 'waited',
       )
