@@ -124,6 +124,30 @@ describe('configuration', () => {
     ])
   })
 
+  it('says what a value must be in words for whoever runs it', () => {
+    const policy = fileWith({ policy: { graceSeconds: 301, accessTokenSeconds: 1, signingAlgorithm: 'HS256' } })
+    assert.deepEqual(
+      problemOf(() => loadConfig({ issuer: 'nope', migrations: 'yes', state: '' }, {}))
+        .split('\n')
+        .slice(1),
+      [
+        '  issuer (--issuer): must be a URL that begins with https:// or http://',
+        '  state (--state): must not be empty',
+        '  migrations (--migrations): must be auto or off',
+      ],
+    )
+    assert.deepEqual(
+      problemOf(() => loadConfig({ config: policy }, {}))
+        .split('\n')
+        .slice(1),
+      [
+        `  policy.accessTokenSeconds (file ${policy}): must not be below 10`,
+        `  policy.graceSeconds (file ${policy}): must not be above 300`,
+        `  policy.signingAlgorithm (file ${policy}): must be ES256, EdDSA, RS256 or PS256`,
+      ],
+    )
+  })
+
   it('refuses a variable that is nearly called as one of ours, and says which, but not what is in it', () => {
     const problem = problemOf(() =>
       loadConfig({ 'drain-seconds': 'x' }, { SIGNET_DATABSE: 'postgres://u:geheim@h/d', SIGNET_PORT: 'tcp://10.0.0.1:80' }),

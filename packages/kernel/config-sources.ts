@@ -31,6 +31,11 @@ interface Issue {
   readonly path: readonly PropertyKey[]
   readonly message: string
   readonly keys?: readonly string[]
+  readonly values?: readonly unknown[]
+  readonly format?: string
+  readonly origin?: string
+  readonly minimum?: unknown
+  readonly maximum?: unknown
 }
 
 export interface ConfigProblem {
@@ -96,12 +101,23 @@ const topOf = (path: string): string => path.split('.', 1)[0] as string
 
 /** Of an object that the schema does not take and that stands under this path. */
 export function problemsOf(issues: readonly Issue[], schema: Pick<Schema<unknown>, 'shape'>, under?: string): ConfigProblem[] {
-  return issues.flatMap(({ code, path, message, keys = [] }) => {
+  return issues.flatMap((issue) => {
+    const { code, path, keys = [] } = issue
     const at = [...(under === undefined ? [] : [under]), ...path.map(String)]
-    if (code !== 'unrecognized_keys') return [{ path: at.join('.'), message }]
+    if (code !== 'unrecognized_keys') return [{ path: at.join('.'), message: wordsFor(issue) }]
     const names = path.length === 0 ? Object.keys(schema.shape) : []
     return keys.map((key) => ({ path: [...at, key].join('.'), message: noSetting(nearest(key, names)) }))
   })
+}
+
+/** The schema's own words speak of types to whoever wrote it; what our schemas say themselves stays. */
+function wordsFor({ code, message, values = [], format, origin, minimum, maximum }: Issue): string {
+  if (code === 'invalid_value') return `must be ${values.slice(0, -1).join(', ')} or ${values.at(-1)}`
+  if (code === 'invalid_format' && format === 'url') return 'must be a URL that begins with https:// or http://'
+  if (code === 'too_small' && origin === 'string' && minimum === 1) return 'must not be empty'
+  if (code === 'too_small' && origin === 'number') return `must not be below ${minimum}`
+  if (code === 'too_big' && origin === 'number') return `must not be above ${maximum}`
+  return message
 }
 
 const noSetting = (meant: string | undefined): string => `is no setting${meant === undefined ? '' : `; did you mean ${meant}?`}`
