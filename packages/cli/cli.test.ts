@@ -476,6 +476,9 @@ describe('the command line', () => {
     const refused = await world.signet('batch', 'start', everything.id)
     assert.equal(refused.code, 1)
     assert.match(refused.err, new RegExp(`--accept ${everything.grants}`))
+    const waiting = await world.signet('batch', 'watch', everything.id)
+    assert.equal(waiting.code, 1)
+    assert.match(waiting.err, new RegExp(`signet batch start ${everything.id}`))
     const mistaken = await world.signet('batch', 'start', everything.id, '--accept', '999999')
     assert.equal(mistaken.code, 1)
     assert.match(

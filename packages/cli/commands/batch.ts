@@ -243,6 +243,7 @@ async function follow(cli: Cli, admin: AdminClient, id: string): Promise<ExitCod
     told = step
     if (isOver || cli.interrupted.aborted) {
       if (!cli.json) cli.show(now, () => draw(cli, now))
+      if (now.state === 'planned') cli.say(cli.err.dim(`Nobody has started it: signet batch start ${printable(id)}`))
       if (!isOver)
         cli.say(cli.err.warn(`The batch goes on. \`signet batch pause ${printable(id)}\` holds it, \`cancel\` ends it.`))
       return now.state === 'done' ? EXIT.done : EXIT.refused
@@ -328,11 +329,27 @@ function draw(cli: Cli, batch: Batch): string {
       ['planned', `${relative(batch.planned_at_ms, cli.now())} ${out.dim(`by ${printable(batch.actor)}`)}`],
       ['ended', batch.ended_at_ms === undefined ? undefined : relative(batch.ended_at_ms, cli.now())],
       ['trouble', batch.trouble === undefined ? undefined : out.bad(printable(batch.trouble))],
+      ['next', whatNext(batch)],
       ['undoes', batch.undoes && printable(batch.undoes)],
       ['undone by', batch.undone_by && printable(batch.undone_by)],
     ],
     out,
   )
+}
+
+/** What whoever finds it stopped can do. One that was undone does not go on. */
+export function whatNext({
+  id,
+  state,
+  trouble,
+  undone_by,
+}: Pick<Batch, 'id' | 'state' | 'trouble' | 'undone_by'>): string | undefined {
+  if (undone_by !== undefined) return undefined
+  if (state === 'paused') return `signet batch resume ${printable(id)}, or cancel`
+  if (state !== 'failed') return undefined
+  return trouble === 'more_than_planned'
+    ? 'more is meant by now than the plan counted: signet batch plan counts again'
+    : `the log of the authority says what broke; signet batch resume ${printable(id)} tries again`
 }
 
 const drawValue = (name: string, value: string | number | boolean): string =>
