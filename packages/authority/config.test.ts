@@ -122,6 +122,9 @@ describe('configuration', () => {
       '  databaseFile (SIGNET_DATABASE_FILE): /nonexistent/url: not found',
       '  databaseFile (SIGNET_DATABASE_FILE): must be a postgres:// URL, or "sqlite"',
     ])
+    assert.deepEqual(lines({ 'master-key-file': '/m.key' }, { SIGNET_MASTER_KEY: 'AAAA' }), [
+      '  masterKeyFile (--master-key-file): give either a file or the key itself in SIGNET_MASTER_KEY, not both',
+    ])
   })
 
   it('says what a value must be in words for whoever runs it', () => {

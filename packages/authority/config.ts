@@ -160,7 +160,10 @@ export function loadConfig(flags: Readonly<Record<string, string | undefined>>, 
   const readText = (path: string) => readFileSync(path, 'utf8')
   const { settings, where } = gatherConfig(schema, SOURCES, { fileVariable: 'SIGNET_CONFIG', env, flags, readText })
   const problems: ConfigProblem[] = []
-  const config = build(settings, (path, message) => problems.push({ path: where(path), message }))
+  const refuse = (path: string, message: string) => void problems.push({ path: where(path), message })
+  if (settings.masterKeyFile !== undefined && env.SIGNET_MASTER_KEY)
+    refuse('masterKeyFile', 'give either a file or the key itself in SIGNET_MASTER_KEY, not both')
+  const config = build(settings, refuse)
   if (config === undefined || problems.length > 0) throw new ConfigError(problems)
   return config
 }
