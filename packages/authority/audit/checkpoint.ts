@@ -1,7 +1,7 @@
 /**
  * Checkpoints: what ties the chains of all nodes together and to the outside. Each is a C2SP signed note
- * (c2sp.org/signed-note, Ed25519) over the heads of every chain and the hash of the checkpoint before. Whoever keeps a copy
- * elsewhere can prove later that no record before it was altered, removed or reordered, whatever happens to the store.
+ * (c2sp.org/signed-note, Ed25519) over the heads of the chains that have grown and the hash of the checkpoint before. Whoever keeps a
+ * copy elsewhere can prove later that no record before it was altered, removed or reordered, whatever happens to the store.
  */
 import { hash, type KeyObject } from 'node:crypto'
 import { concat, equalBytes } from '@signet/kernel/bytes.ts'
@@ -20,6 +20,7 @@ export interface Checkpoint {
   readonly atMs: number
   /** SHA-256 of the whole note before; 32 zero bytes in the first. */
   readonly previous: Uint8Array
+  /** Of the chains that may have grown since the one before; the others stand in those before, as they are. */
   readonly heads: readonly ChainHead[]
 }
 export interface ChainHead {
@@ -29,7 +30,7 @@ export interface ChainHead {
 }
 
 export interface CheckpointParts {
-  readonly store: Pick<Store, 'transact' | 'audit'>
+  readonly store: Pick<Store, 'transact' | 'audit' | 'now'>
   readonly keys: Pick<KeyRing, 'signer' | 'publicKey'>
   readonly issuer: string
   readonly chance: Chance
@@ -47,10 +48,7 @@ export async function makeCheckpoint(parts: CheckpointParts, actor: AuditActor =
  * The same, but only when the last is `everyMs` old. It goes on from the very one that it found too old: when another node made one
  * meanwhile, that is the one that was due.
  */
-export async function makeDueCheckpoint(
-  parts: CheckpointParts & { readonly store: Pick<Store, 'now'> },
-  everyMs: number,
-): Promise<string | undefined> {
+export async function makeDueCheckpoint(parts: CheckpointParts, everyMs: number): Promise<string | undefined> {
   const last = await findLast(parts.store)
   const isDue = last === undefined || (await parts.store.now()) >= last.checkpoint.atMs + everyMs
   return isDue ? makeAfter(last, parts, 'system') : undefined
@@ -63,7 +61,9 @@ interface Stored {
 
 async function makeAfter(last: Stored | undefined, parts: CheckpointParts, actor: AuditActor): Promise<string | undefined> {
   const { store, keys, issuer, chance } = parts
-  const heads = (await store.audit.chains()).filter((head) => head.index > 0)
+  // Each start of a node begins a chain. With all that ever were, notes would grow for ever.
+  const sinceMs = last === undefined ? 0 : Math.min(last.checkpoint.atMs, await store.now()) - OVERLAP_MS
+  const heads = await store.audit.headsSince(sinceMs)
   const number = last === undefined ? 1 : last.checkpoint.number + 1
   const previous = last === undefined ? NO_NOTE : noteHash(last.note)
   const key = keys.signer('audit')
@@ -83,6 +83,8 @@ async function makeAfter(last: Stored | undefined, parts: CheckpointParts, actor
   })
 }
 
+/** Far longer than a commit takes after the time it bears, and than servers' clocks are apart. */
+const OVERLAP_MS = 86_400_000
 /** Longer than any two nodes can take to make the same checkpoint. */
 const SLOT_SECONDS = 86_400
 /** Stored notes, for the last that can be read. */
@@ -129,6 +131,10 @@ export function verifyCheckpoint(note: string, keys: readonly NoteKey[]): NoteVe
 
 /** SHA-256 over a whole note: what the next one calls `previous`. */
 export const noteHash = (note: string): Uint8Array => hash('sha256', note, 'buffer')
+
+/** Whether both say the same, whoever else has signed them. */
+export const isSame = (one: Checkpoint, other: Checkpoint): boolean =>
+  one.number === other.number && writeBody(one) === writeBody(other)
 
 /** Whether it names no note before it. */
 export const isFirst = (checkpoint: Checkpoint): boolean => equalBytes(checkpoint.previous, NO_NOTE)

@@ -237,7 +237,65 @@ test('someone who rewrites the chains and leaves out the checkpoints is caught b
   }
   assert.ok((await reportAfter(rewrite)).sound, 'from inside alone nothing can be seen any more')
   const report = await reportAfter(rewrite, { copies: notes.slice(-1) })
-  assert.equal(report.findings[0]?.problem, 'against_checkpoint')
+  assert.deepEqual(
+    report.findings.map(({ problem }) => problem),
+    ['missing_checkpoint', 'against_checkpoint'],
+  )
+  const witnessed = `${notes[1]}— witness.example ${Buffer.alloc(68, 7).toString('base64')}\n`
+  assert.ok((await reportAfter(() => {}, { copies: [witnessed] })).sound, 'a copy that others signed too is the same')
+})
+
+test('a chain that rests stands in the notes of its day, and the last note holds them all in place', async () => {
+  const path = join(home, 'rested.db')
+  await cp(PATH, path)
+  const chain = '018f0000-0000-7000-8000-0000000000c3'
+  const own = manualSurroundings('rested', clock.now())
+  const store = await openSqliteStore({ path, surroundings: own, chain })
+  const ring = await openKeyRing({ store, master: new MasterKey(new Uint8Array(32), chance), ...own, settings: defaultSettings })
+  const write = () => store.transact(async (tx) => tx.audit(audited(own.clock, chance, 'signout', 'system', {}, {})))
+  const named = (note: string) => [...note.matchAll(/^chain (\S+)/gm)].map(([, id]) => id)
+  const make = async () => {
+    await ring.refresh()
+    return (await makeCheckpoint({ store, keys: ring, issuer, chance })) ?? assert.fail()
+  }
+  await write()
+  assert.deepEqual(named(await make()), [...CHAINS, chain])
+  own.clock.advance(3 * 86_400_000)
+  assert.deepEqual(named(await make()), [...CHAINS, chain], 'what was written just before the last note may not be in it')
+  await write()
+  const last = await make()
+  assert.deepEqual(named(last), [chain])
+  own.clock.step(-7 * 86_400_000)
+  await write()
+  const back = await make()
+  assert.ok(named(back).includes(chain), 'a clock that was set back hides nothing')
+  assert.deepEqual((await auditReport(store.audit, ring, { copies: [...notes, last, back] })).findings, [])
+  await store.close()
+
+  const tampered = async (tamper: (db: DatabaseSync) => void) => {
+    const to = join(home, `copy-${copies++}.db`)
+    await cp(path, to)
+    const db = new DatabaseSync(to)
+    tamper(db)
+    db.close()
+    const reopened = await openSqliteStore({ path: to, surroundings, chain })
+    const { findings } = await auditReport(reopened.audit, keys, { copies: [last] })
+    await reopened.close()
+    return findings.map(({ problem }) => problem)
+  }
+  const rewrite = (db: DatabaseSync) => {
+    const rested = idToBytes(CHAINS[0])
+    db.prepare(`update audit_batches set events = replace(events, '"actor":"', '"actor":"x') where chain = ? and idx = 3`).run(
+      rested,
+    )
+    rehash(db, rested, CHAINS[0], 3)
+  }
+  assert.deepEqual(await tampered(rewrite), ['against_checkpoint'])
+  const everything = await tampered((db) => {
+    rewrite(db)
+    db.exec('delete from audit_checkpoints')
+  })
+  assert.deepEqual(everything, ['missing_checkpoint'], 'the last note alone does not name the chain, but those that did are gone')
 })
 
 test('progress is told after every page, and what is written meanwhile does not disturb', async () => {

@@ -10,7 +10,7 @@ import { equalBytes } from '@signet/kernel/bytes.ts'
 import type { KeyRing } from '../keys/key-ring.ts'
 import type { AuditLookups } from '../store/ports/audit.ts'
 import { sha256 } from '../surroundings.ts'
-import { type Checkpoint, isFirst, noteHash, noteKeys, verifyCheckpoint } from './checkpoint.ts'
+import { type Checkpoint, isFirst, isSame, noteHash, noteKeys, verifyCheckpoint } from './checkpoint.ts'
 
 export type AuditProblem =
   /** There is no batch at this index, though there are later ones or the head says so. */
@@ -32,6 +32,8 @@ export type AuditProblem =
   | 'unsigned_checkpoint'
   /** A checkpoint before this one is missing or was replaced. */
   | 'broken_checkpoint_link'
+  /** A checkpoint that was kept elsewhere is not in the store, and with it what only the ones before it say. */
+  | 'missing_checkpoint'
 
 export interface AuditFinding {
   readonly problem: AuditProblem
@@ -132,9 +134,12 @@ function judgeNotes(stored: readonly string[], copies: readonly string[], keys: 
       findings.push({ problem: 'unsigned_checkpoint', checkpoint: verdict.checkpoint.number })
       continue
     }
-    if (position < stored.length) chain.push({ checkpoint: verdict.checkpoint, note })
+    const { checkpoint } = verdict
+    if (position < stored.length) chain.push({ checkpoint, note })
+    else if (!chain.some((one) => isSame(one.checkpoint, checkpoint)))
+      findings.push({ problem: 'missing_checkpoint', checkpoint: checkpoint.number })
     if (verdict.signedBy.state === 'compromised') distrusted++
-    expect(expected, verdict.checkpoint, findings)
+    expect(expected, checkpoint, findings)
   }
   const broken = brokenLink(chain)
   if (broken !== undefined) findings.push(broken)

@@ -154,6 +154,7 @@ const PROBLEMS: Readonly<Record<string, string>> = {
   malformed_checkpoint: 'a checkpoint cannot be read',
   unsigned_checkpoint: 'a checkpoint has no good signature',
   broken_checkpoint_link: 'a checkpoint is missing or was replaced',
+  missing_checkpoint: 'a checkpoint that was kept elsewhere is not in the store',
 }
 
 function paintType(cli: Cli, type: string): string {

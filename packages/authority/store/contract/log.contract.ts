@@ -297,6 +297,12 @@ export function logContract(given: () => Store): void {
       assert.equal(index, chain.index)
       assert.ok(equalBytes(previous, chain.hash))
     }
+    const chains = await store.audit.chains()
+    const heads = chains.map(({ chain, index, hash }) => ({ chain, index, hash })).sort((a, b) => (a.chain < b.chain ? -1 : 1))
+    assert.deepEqual(await store.audit.headsSince(0), heads)
+    const [last] = await store.audit.batches(chains.at(-1)?.chain ?? '', chains.at(-1)?.index ?? 0, 1)
+    assert.ok(last && (await store.audit.headsSince(last.atMs)).some(({ chain }) => chain === last.chain), 'of that very time')
+    assert.deepEqual(await store.audit.headsSince(8e15), [])
     for (const [n, mark] of marks.entries()) assert.equal(found.get(mark) ?? 0, n % 10 === 0 ? 0 : 1, mark)
   })
 

@@ -37,6 +37,14 @@ export function auditLookups(sql: Sql, slow: Sql): AuditLookups {
       const rows = await sql.read('select chain, idx, hash, started_at_ms from audit_chains order by started_at_ms, chain', [])
       return rows.map((row) => ({ ...readHead(row, sql), startedAtMs: row.started_at_ms as number }))
     },
+    async headsSince(atMs) {
+      const rows = await sql.read(
+        `select c.chain, c.idx, c.hash from audit_chains c join audit_batches b on b.chain = c.chain and b.idx = c.idx
+         where b.at_ms >= $1 order by c.chain`,
+        [atMs],
+      )
+      return rows.map((row) => readHead(row, sql))
+    },
     async batches(chain, fromIndex, limit) {
       const rows = await slow.read(
         `select ${batches.columns} from audit_batches where chain = $1 and idx >= $2 order by idx limit $3`,
