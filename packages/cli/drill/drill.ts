@@ -175,7 +175,7 @@ function createRun(watching: Watching, stopped: Promise<void>, { steps, notCheck
       let trouble: unknown
       while (!ok && left() > 0) {
         try {
-          ok = await Promise.race([withinTime(isSo(), left()), stopped.then(() => false)])
+          ok = await withinTime(Promise.race([isSo(), stopped.then(() => false)]), left())
           trouble = undefined
         } catch (error) {
           if (!isPassing(error)) throw error
