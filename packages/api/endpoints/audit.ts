@@ -1,6 +1,7 @@
 /** The record. */
 import type { Endpoint } from '../endpoint.ts'
 import * as audit from '../records/audit.ts'
+import { pageQuery } from '../records/common.ts'
 import * as status from '../records/status.ts'
 
 export const auditEndpoints = {
@@ -25,7 +26,8 @@ export const auditEndpoints = {
     method: 'GET',
     path: '/audit/checkpoints',
     scope: 'signet:read',
-    brief: 'List signed checkpoints.',
+    brief: 'List signed checkpoints, newest first.',
+    query: pageQuery,
     reply: audit.checkpointList,
   },
   makeCheckpoint: {

@@ -1,6 +1,6 @@
 /** The record: what happened, proof that nothing was altered, where a token came from. */
 import { z } from 'zod'
-import { milliseconds, sought } from './common.ts'
+import { listOf, milliseconds, sought } from './common.ts'
 
 export const auditEvent = z.object({
   id: z.string(),
@@ -61,7 +61,7 @@ export const auditVerification = z.discriminatedUnion('kind', [
 export type AuditVerification = z.output<typeof auditVerification>
 
 export const checkpoint = z.object({ at_ms: milliseconds, note: z.string().describe('C2SP signed note; keep it elsewhere') })
-export const checkpointList = z.object({ items: z.array(checkpoint) })
+export const checkpointList = listOf(checkpoint)
 
 const lineageEvent = auditEvent.omit({ chain: true, index: true })
 export interface LineageNode {

@@ -78,16 +78,21 @@ const verify = command({
 const checkpoint = command({
   brief: 'Sign the heads of all chains now, or list earlier checkpoints',
   about: 'Keep the note elsewhere: whoever has it can prove that the record was not rewritten up to there.',
-  flags: { list: flag.on('List instead') },
-  async run(cli: Cli, { list }: { list: boolean }) {
+  flags: { list: flag.on('List instead, newest first'), after: flag.after, limit: flag.limit },
+  async run(cli: Cli, { list, after, limit }: { list: boolean; after?: string; limit?: number }) {
     const admin = await cli.admin()
     if (list) {
-      const reply = await admin.call('listCheckpoints')
+      const reply = await admin.call('listCheckpoints', { query: given({ after, limit }) })
       cli.list(
         reply,
         [
           { title: 'time', cell: ({ at_ms }) => moment(at_ms, cli.now()) },
-          { title: 'origin', cell: ({ note }) => printable(note.split('\n')[0] ?? '') },
+          {
+            title: 'number',
+            cell: ({ note }) => printable(/^number (.*)$/m.exec(note)?.[1] ?? 'cannot be read'),
+            align: 'right',
+          },
+          { title: 'chains', cell: ({ note }) => String(note.match(/^chain /gm)?.length ?? 0), align: 'right' },
         ],
         'No checkpoints yet.',
       )

@@ -276,7 +276,7 @@ const counted = (count: number, one: string, many: string): string => `${count} 
 
 const METHODS: Readonly<Record<Batch['method'], string>> = {
   one_cutoff: 'one cutoff, one entry in the log',
-  cutoff_each: 'one cutoff for each person',
+  cutoff_each: 'one entry in the log for each person',
   grants: 'grant by grant',
 }
 

@@ -56,7 +56,15 @@ describe('the record', () => {
     assert.ok(result.events > 10)
     const forged = await verify([note.replace(/number 1/, 'number 2')])
     assert.equal(forged.sound, false)
-    assert.equal((await world.admin.call('listCheckpoints')).items[0]?.note, note)
+    const { note: second } = await world.admin.call('makeCheckpoint')
+    const newest = await world.admin.call('listCheckpoints', { query: { limit: 1 } })
+    const before = await world.admin.call('listCheckpoints', { query: { limit: 5, after: newest.next ?? '' } })
+    assert.deepEqual(
+      [...newest.items, ...before.items].map((item) => item.note),
+      [second, note],
+    )
+    assert.equal(before.next, undefined)
+    await assert.rejects(world.admin.call('listCheckpoints', { query: { after: 'x' } }), wrongMembers('after'))
   })
 
   test('is verified by one at a time', async () => {

@@ -7,6 +7,7 @@ import { invalid, refuse } from '../../administration/reasons.ts'
 import { makeCheckpoint } from '../../audit/checkpoint.ts'
 import { type LineageNode, lineage } from '../../audit/lineage.ts'
 import { verifyAudit } from '../../audit/verify.ts'
+import { page } from './page.ts'
 import type { AdminParts, Some } from './parts.ts'
 
 type Parts = Pick<AdminParts, 'store' | 'keys' | 'issuer' | 'clock' | 'chance'>
@@ -50,10 +51,13 @@ export function auditHandlers(parts: Parts): Some<Names> {
         }
       }),
 
-    async listCheckpoints() {
-      const notes = await store.audit.checkpoints()
-      return { items: notes.map(({ atMs, note }) => ({ at_ms: atMs, note })) }
-    },
+    listCheckpoints: ({ query }) =>
+      page(
+        query,
+        ({ after, limit }) => store.audit.checkpointsBefore(after === undefined ? undefined : readNumber(after), limit),
+        ({ place }) => String(place),
+        ({ atMs, note }) => ({ at_ms: atMs, note }),
+      ),
 
     async makeCheckpoint(_request, { actor }) {
       const note = await makeCheckpoint(parts, actor)
@@ -71,9 +75,16 @@ export function auditHandlers(parts: Parts): Some<Names> {
 
 const writePlace = ({ atMs, chain, index }: AuditPlace): string => `${atMs}.${index}.${chain}`
 
+const noNext = () => invalid({ path: 'after', message: 'is not the `next` of a page' })
+
+function readNumber(text: string): number {
+  if (!/^\d{1,9}$/.test(text)) throw noNext()
+  return Number(text)
+}
+
 function readPlace(text: string): AuditPlace {
   const found = /^(\d{1,15})\.(\d{1,15})\.([0-9a-f-]{36})$/.exec(text)
-  if (found === null) throw invalid({ path: 'after', message: 'is not the `next` of a page' })
+  if (found === null) throw noNext()
   return { atMs: Number(found[1]), index: Number(found[2]), chain: found[3] as string }
 }
 

@@ -340,6 +340,14 @@ export function logContract(given: () => Store): void {
     ])
     assert.deepEqual(await store.audit.lastCheckpoints(1), [{ atMs: 6, note: 'second' }])
     assert.deepEqual(await store.audit.lastCheckpoints(5), await store.audit.checkpoints())
+    const [newest] = await store.audit.checkpointsBefore(undefined, 1)
+    assert.partialDeepStrictEqual(newest, { atMs: 6, note: 'second' })
+    const rest = await store.audit.checkpointsBefore(newest?.place, 5)
+    assert.deepEqual(
+      rest.map(({ note }) => note),
+      ['first'],
+    )
+    assert.deepEqual(await store.audit.checkpointsBefore(rest[0]?.place, 5), [])
   })
 }
 

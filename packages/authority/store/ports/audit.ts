@@ -20,6 +20,8 @@ export interface AuditLookups {
   checkpoints(): Promise<readonly StoredCheckpoint[]>
   /** The last so many, in order. */
   lastCheckpoints(count: number): Promise<readonly StoredCheckpoint[]>
+  /** Those before a place, or the last; newest first. */
+  checkpointsBefore(place: number | undefined, limit: number): Promise<readonly (StoredCheckpoint & { readonly place: number })[]>
 }
 
 export interface StoredCheckpoint {

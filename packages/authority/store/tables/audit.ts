@@ -63,8 +63,18 @@ export function auditLookups(sql: Sql, slow: Sql): AuditLookups {
       ])
       return rows.map(readCheckpoint).reverse()
     },
+    async checkpointsBefore(place, limit) {
+      const rows = await sql.read('select n, at_ms, note from audit_checkpoints where n < $1 order by n desc limit $2', [
+        place ?? MAX_PLACE,
+        boundedLimit(limit, MAX_PAGE),
+      ])
+      return rows.map((row) => ({ place: row.n as number, ...readCheckpoint(row) }))
+    },
   }
 }
+
+/** Numbers of rows are 32 bits. */
+const MAX_PLACE = 2 ** 31 - 1
 
 const readCheckpoint = (row: Row): StoredCheckpoint => ({ atMs: row.at_ms as number, note: row.note as string })
 
