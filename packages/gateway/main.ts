@@ -2,7 +2,7 @@
 import { parseArgs } from 'node:util'
 import { failureText, isAboutUsage } from '@signet/kernel/failure.ts'
 import { NO_SETTINGS, unknownVariables } from '@signet/kernel/variables.ts'
-import { destination, pino } from 'pino'
+import { destination, pino, stdTimeFunctions } from 'pino'
 import { loadRelayConfig } from './config.ts'
 import { startRelay } from './relay.ts'
 
@@ -61,7 +61,13 @@ async function main(argv: readonly string[]): Promise<number> {
   const config = loadRelayConfig(flags, process.env)
   delete process.env.SIGNET_RELAY_CLIENT_SECRET // Not for whoever looks at this process's environment later.
   const log = pino(
-    { level: config.logLevel, base: null, messageKey: 'message', formatters: { level: (label) => ({ level: label }) } },
+    {
+      level: config.logLevel,
+      base: null,
+      messageKey: 'message',
+      timestamp: stdTimeFunctions.isoTime,
+      formatters: { level: (label) => ({ level: label }) },
+    },
     destination({ dest: 2, sync: true }),
   )
   const variables = unknownVariables(process.env).map(({ name }) => name)

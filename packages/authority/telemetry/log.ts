@@ -2,7 +2,7 @@
  * Structured logs. What could identify a person or open a door never reaches them: known members are redacted by name,
  * and anything shaped like one of our tokens, a JWT or a credential header is masked wherever it stands in a line.
  */
-import { type DestinationStream, destination, type Logger, pino } from 'pino'
+import { type DestinationStream, destination, type Logger, pino, stdTimeFunctions } from 'pino'
 
 export type Log = Logger
 
@@ -25,7 +25,7 @@ export function createLog(level: string, to?: DestinationStream): Log {
       level,
       base: null,
       messageKey: 'message',
-      timestamp: () => `,"time":"${new Date().toISOString()}"`,
+      timestamp: stdTimeFunctions.isoTime,
       formatters: { level: (label) => ({ level: label }) },
       redact: {
         paths: SECRET_MEMBERS.flatMap((name) => [`["${name}"]`, `*["${name}"]`, `*.*["${name}"]`]),
