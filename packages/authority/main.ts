@@ -2,6 +2,7 @@
  * The authority's process: `serve` (default), `migrate` and `restore FILE`. Reads flags, environment and file (config.ts), builds everything
  * (compose.ts), says where it listens, and stops cleanly on SIGTERM and SIGINT.
  */
+import { flushCompileCache } from 'node:module'
 import { parseArgs } from 'node:util'
 import { Fault } from '@signet/kernel/errors.ts'
 import { failureText, isAboutUsage, UsageError } from '@signet/kernel/failure.ts'
@@ -104,6 +105,7 @@ async function serve(config: Config): Promise<number> {
     process.once('SIGINT', resolve)
   })
   giveBackMemory()
+  flushCompileCache() // Else at the end alone, and who is killed time and again would start slowly time and again.
   log.info(
     { issuer: config.issuer, listen: `${config.host}:${authority.port}`, store: config.database.engine, bus: config.bus.engine },
     'listening',
