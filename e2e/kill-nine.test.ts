@@ -87,7 +87,9 @@ for (const engine of ['sqlite', 'postgres'] satisfies Engine[]) {
   })
 }
 
-const rotations = (holders: readonly Holder[]): number => holders.reduce((sum, holder) => sum + holder.rotations, 0)
+function rotations(holders: readonly Holder[]): number {
+  return holders.reduce((sum, holder) => sum + holder.rotations, 0)
+}
 
 /** Rotates as fast as it goes; keeps what arrived, forgets what was cut off. */
 async function refreshUntil(
