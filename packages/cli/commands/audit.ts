@@ -81,7 +81,7 @@ const checkpoint = command({
   flags: { list: flag.on('List instead, newest first'), after: flag.after, limit: flag.limit },
   async run(cli: Cli, { list, after, limit }: { list: boolean; after?: string; limit?: number }) {
     const admin = await cli.admin()
-    if (list) {
+    if (list || after !== undefined || limit !== undefined) {
       const reply = await admin.call('listCheckpoints', { query: given({ after, limit }) })
       cli.list(
         reply,
