@@ -148,9 +148,9 @@ export function verifierKey(issuer: string, key: KeyObject): string {
 
 /** The last one; where somebody spoilt it, the last before it that can be read. */
 async function findLast({ audit }: Pick<Store, 'audit'>): Promise<Stored | undefined> {
-  const [last] = (await audit.lastCheckpoints(1)).flatMap(readStored)
+  const [last] = (await audit.checkpointsBefore(undefined, 1)).flatMap(readStored)
   if (last !== undefined) return last
-  const readable = (await audit.lastCheckpoints(LOOKED_AT)).flatMap(readStored)
+  const readable = (await audit.checkpointsBefore(undefined, LOOKED_AT)).toReversed().flatMap(readStored)
   return readable.toSorted((a, b) => a.checkpoint.number - b.checkpoint.number).at(-1)
 }
 

@@ -28,7 +28,7 @@ export function statusHandlers(parts: Parts): Some<'showStatus' | 'showPolicy'> 
         store.health(),
         store.revocations.head(),
         patient(parts.checks()),
-        store.audit.lastCheckpoints(1),
+        store.audit.checkpointsBefore(undefined, 1),
       ])
       const nowMs = clock.now()
       const ageMs = registry.ageMs()

@@ -18,8 +18,6 @@ export interface AuditLookups {
   }): Promise<readonly AuditBatch[]>
   /** All of them, in order. */
   checkpoints(): Promise<readonly StoredCheckpoint[]>
-  /** The last so many, in order. */
-  lastCheckpoints(count: number): Promise<readonly StoredCheckpoint[]>
   /** Those before a place, or the last; newest first. */
   checkpointsBefore(place: number | undefined, limit: number): Promise<readonly (StoredCheckpoint & { readonly place: number })[]>
 }

@@ -57,12 +57,6 @@ export function auditLookups(sql: Sql, slow: Sql): AuditLookups {
       const rows = await sql.read('select at_ms, note from audit_checkpoints order by at_ms, n', [])
       return rows.map(readCheckpoint)
     },
-    async lastCheckpoints(count) {
-      const rows = await sql.read('select at_ms, note from audit_checkpoints order by n desc limit $1', [
-        boundedLimit(count, MAX_PAGE),
-      ])
-      return rows.map(readCheckpoint).reverse()
-    },
     async checkpointsBefore(place, limit) {
       const rows = await sql.read('select n, at_ms, note from audit_checkpoints where n < $1 order by n desc limit $2', [
         place ?? MAX_PLACE,
