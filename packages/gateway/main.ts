@@ -1,4 +1,5 @@
 /** A relay's process. Reads flags, environment and file (config.ts), says where it listens, and stops cleanly on SIGTERM and SIGINT. */
+import { flushCompileCache } from 'node:module'
 import { parseArgs } from 'node:util'
 import { failureText, isAboutUsage } from '@signet/kernel/failure.ts'
 import { NO_SETTINGS, unknownVariables } from '@signet/kernel/variables.ts'
@@ -79,6 +80,7 @@ async function main(argv: readonly string[]): Promise<number> {
     process.once('SIGINT', resolve)
   })
   const { issuer, upstream, host } = config
+  flushCompileCache() // As the authority does: else at the end alone, which one that is killed does not come to.
   log.info({ issuer, upstream: upstream?.url ?? issuer, listen: `${host}:${relay.port}` }, 'relaying')
   // For whoever started this process: one line of JSON on standard output once it answers.
   const ready = { ready: true, issuer, port: relay.port, operations: relay.operationsPort, kid: relay.jwks.keys[0]?.kid }
