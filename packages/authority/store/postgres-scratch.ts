@@ -34,15 +34,19 @@ async function inhabitantsOf(session: Session): Promise<Inhabitant[]> {
   return rows as unknown as Inhabitant[]
 }
 
-const NAME = /^[a-z_][a-z0-9_]{0,62}$/
+/** A name that needs no quotes. */
+function identifier(name: string): string {
+  if (!/^[a-z_][a-z0-9_]{0,62}$/.test(name)) throw new Error('that is no name for a schema')
+  return name
+}
 
 export async function makeSchema(url: string, name: string): Promise<void> {
-  if (NAME.test(name)) await on(url, (session) => session.query(`create schema ${name}`))
+  await on(url, (session) => session.query(`create schema ${identifier(name)}`))
 }
 
 /** With all that is in it. Whoever still works in it is waited for, as long as a statement may take. */
 export async function dropSchema(url: string, name: string): Promise<void> {
-  if (NAME.test(name)) await on(url, (session) => session.query(`drop schema if exists ${name} cascade`))
+  await on(url, (session) => session.query(`drop schema if exists ${identifier(name)} cascade`))
 }
 
 const STATEMENT_MS = 10_000
