@@ -6,13 +6,14 @@ import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { after, before, describe, it } from 'node:test'
 import { setTimeout as wait } from 'node:timers/promises'
+import type { Fleet } from '@signet/api/schema.ts'
 import { realSurroundings } from '@signet/authority/surroundings.ts'
 import { openNatsLink } from '@signet/bus/nats-link.ts'
 import { freePort } from '@signet/testkit/free-port.ts'
 import { startNats } from '@signet/testkit/nats.ts'
 import { startPostgres } from '@signet/testkit/postgres.ts'
 import { ask } from '@signet/testkit/postgres-server.ts'
-import { PATIENCE_MS } from '@signet/testkit/until.ts'
+import { PATIENCE_MS, until } from '@signet/testkit/until.ts'
 import { playOut, type Run } from '../packages/cli/drill/drill.ts'
 import { compromisedToken } from '../packages/cli/drill/tokens.ts'
 import { startValidator } from './remote-validator.ts'
@@ -285,18 +286,23 @@ describe('a drill in an environment that is in use', { skip: noPostgres }, () =>
   })
 
   it('fails when a validator does not follow, or falls silent meanwhile, and names it', async () => {
+    const untilFleet = (isSo: (fleet: Fleet) => boolean) =>
+      until(async () => isSo(await world.admin.call('listFleet')), 'the fleet')
     for (const fallsSilent of [false, true]) {
       const [here, silent] = [await validator('here'), await validator('silent')]
       try {
         await silent.stop()
         const { steps, broke } = await playOut(
           (run) => {
-            const until: Run['until'] = async (what, _withinMs, isSo, lookMs) => {
+            const shortly: Run['until'] = async (what, withinMs, isSo, lookMs) => {
+              if (!what.startsWith('every validator')) return run.until(what, withinMs, isSo, lookMs)
+              await untilFleet(({ seq, items }) => items.some(({ id, applied }) => id === 'here' && applied === seq))
               // Once its silence is counted, not before: who was gone from the start is another case.
-              if (fallsSilent && what.startsWith('every validator')) await isSo().then(() => age('silent'))
-              return run.until(what, 3000, isSo, lookMs)
+              if (fallsSilent) await isSo().then(() => age('silent'))
+              if (fallsSilent) await untilFleet(({ counts }) => counts.gone > 0)
+              return run.until(what, 1000, isSo, lookMs)
             }
-            return compromisedToken.named?.play({ ...run, until }, world.admin) as Promise<void>
+            return compromisedToken.named?.play({ ...run, until: shortly }, world.admin) as Promise<void>
           },
           { told: () => {}, doing: () => {}, interrupted: new AbortController().signal, leftovers: [] },
         )

@@ -73,8 +73,15 @@ test('nobody knows whether it is so when nobody answers: that is told as what it
       [false],
     )
   }
-  const { broke, steps } = await played(async (run) => void (await run.until('it is so', 50, async () => false)))
-  assert.deepEqual([broke, steps.map(({ ok }) => ok)], [undefined, [false]])
+})
+
+test('it is not so where that was the last answer, though the end cut a look off', async () => {
+  for (const unanswered of [Number.POSITIVE_INFINITY, 2]) {
+    let asked = 0
+    const isSo = () => (++asked < unanswered ? Promise.resolve(false) : new Promise<boolean>(() => {}))
+    const { broke, steps } = await played(async (run) => void (await run.until('it is so', 200, isSo)))
+    assert.deepEqual([broke, steps.map(({ ok }) => ok)], [undefined, [false]])
+  }
 })
 
 test('a drill that is stopped does not go on, whatever it was at', async () => {
