@@ -45,7 +45,10 @@ export const batch = z.object({
     .describe('One cutoff for all, one for each person, or one for each grant'),
   entries: z.int().describe('What it moves at most'),
   grants: z.int().optional().describe('Living grants that it ends or holds; absent of an undoing'),
-  api_keys: z.int().optional().describe('API keys of the client that is ended or held; counted of a client alone'),
+  api_keys: z
+    .int()
+    .optional()
+    .describe('API keys of the client that is ended or held, or that act for the people who are; not counted of everything'),
   own_tokens: z
     .boolean()
     .optional()

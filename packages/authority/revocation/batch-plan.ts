@@ -1,9 +1,11 @@
 /** The dry run of a batch: what it would touch, counted as of one moment, and whether that is so much that somebody has to say yes to it. */
-import { type BatchId, idTimeMs, newId, type TokenId } from '@signet/kernel/ids.ts'
+import { type BatchId, type ClientId, idTimeMs, newId, type TokenId } from '@signet/kernel/ids.ts'
 import type { Chance, Clock, Timers } from '@signet/kernel/surroundings.ts'
 import { type AuditActor, audited } from '../audit/events.ts'
+import type { ApiKeyRecord } from '../store/ports/api-keys.ts'
 import type { BatchAction, BatchRecord } from '../store/ports/batches.ts'
 import type { FamilyRecord } from '../store/ports/families.ts'
+import type { Page } from '../store/ports/page.ts'
 import type { Store } from '../store/store.ts'
 import { encodePlan, MAX_SUBJECTS, type Selector, selects, wideTargets } from './batch-selector.ts'
 import { nextFamilies } from './batch-source.ts'
@@ -40,9 +42,9 @@ export interface Summary {
   /** Entries it will make at most. */
   readonly entries: number
   readonly grants: number
-  /** Of a client that one cutoff ends or holds: its API keys, … */
+  /** Of a client or people that cutoffs end or hold: the API keys that are theirs or act for them. */
   readonly apiKeys?: number
-  /** … and that it has had access tokens for itself, of which nothing is stored. */
+  /** The client has had access tokens for itself, of which nothing is stored. */
   readonly ownTokens?: true
   /** What has to be accepted: the grants, the API keys, and one for a client that gets tokens for itself. */
   readonly touches: number
@@ -145,29 +147,54 @@ export async function* planBatch(
   return batch
 }
 
-/** What a cutoff on a client reaches although it is no grant. Of people named, and of everything, it is not counted: see docs/batch.md. */
+/** What cutoffs on a client or on people reach although it is no grant. Of everything it is not counted: see docs/batch.md. */
 async function beyondGrants(
-  { client: id }: Selector,
+  { client: id, subjects }: Selector,
   nowMs: number,
-  { store, timers }: PlanParts,
+  parts: PlanParts,
 ): Promise<Pick<Summary, 'apiKeys' | 'ownTokens'>> {
+  const { store } = parts
+  const count = countingApiKeys(nowMs, parts)
+  if (subjects !== undefined) {
+    for (const subject of subjects) {
+      const revokedMs = (await store.subjects.find(subject))?.revokedMs ?? 0
+      await count.add((page) => store.apiKeys.ofSubject(subject, page), revokedMs)
+    }
+    return { apiKeys: count.living }
+  }
   const client = id === undefined ? undefined : await store.clients.find(id)
   if (client === undefined) return {}
-  let apiKeys = 0
-  for (let after: TokenId | undefined, looked = 0; looked < MAX_API_KEYS; looked += KEYS_PAGE) {
-    const page = await store.apiKeys.ofClient(client.id, { limit: KEYS_PAGE, ...(after === undefined ? {} : { after }) })
-    apiKeys += page.filter(
-      ({ id, status, expiresAt = Number.POSITIVE_INFINITY }) =>
-        status === 'active' && expiresAt * 1000 > nowMs && idTimeMs(id) > client.revokedMs,
-    ).length
-    after = page.at(-1)?.id
-    if (page.length < KEYS_PAGE) break
-    await new Promise<void>((resolve) => timers.soon(resolve)) // Others get their turn.
-  }
-  return { apiKeys, ...(client.grantTypes.includes('client_credentials') ? { ownTokens: true } : {}) }
+  await count.add((page) => store.apiKeys.ofClient(client.id, page), 0)
+  return { apiKeys: count.living, ...(client.grantTypes.includes('client_credentials') ? { ownTokens: true } : {}) }
 }
 
-/** API keys of one client that are looked at: a few tenths of a second. */
+/** Adds up living API keys. Their clients are asked for once each. */
+function countingApiKeys(nowMs: number, { store, timers }: PlanParts) {
+  const clients = new Map<ClientId, number>()
+  let looked = 0
+  const count = {
+    living: 0,
+    /** Those made by `revokedMs` have ended. */
+    async add(read: (page: Page) => Promise<readonly ApiKeyRecord[]>, revokedMs: number): Promise<void> {
+      for (let after: TokenId | undefined; looked < MAX_API_KEYS; ) {
+        const page = await read({ limit: KEYS_PAGE, ...(after === undefined ? {} : { after }) })
+        for (const { id, status, expiresAt = Number.POSITIVE_INFINITY, client } of page) {
+          if (status !== 'active' || expiresAt * 1000 <= nowMs) continue
+          // Of a client that is gone everything has ended.
+          if (!clients.has(client)) clients.set(client, (await store.clients.find(client))?.revokedMs ?? Number.POSITIVE_INFINITY)
+          if (idTimeMs(id) > Math.max(revokedMs, clients.get(client) as number)) count.living++
+        }
+        looked += page.length
+        after = page.at(-1)?.id
+        await new Promise<void>((resolve) => timers.soon(resolve)) // Others get their turn.
+        if (page.length < KEYS_PAGE) break
+      }
+    },
+  }
+  return count
+}
+
+/** API keys that are looked at: a few tenths of a second. */
 const MAX_API_KEYS = 25_000
 const KEYS_PAGE = 250
 

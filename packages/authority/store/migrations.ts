@@ -10,6 +10,7 @@ import { batches } from './migrations/0003-batches.ts'
 import { validators } from './migrations/0004-validators.ts'
 import { epochs } from './migrations/0005-epochs.ts'
 import { largestCutoff } from './migrations/0006-largest-cutoff.ts'
+import { apiKeysOfPeople } from './migrations/0007-api-keys-of-people.ts'
 
 interface Migration {
   readonly version: number
@@ -25,6 +26,7 @@ const MIGRATIONS: readonly Migration[] = [
   { version: 4, sql: validators },
   { version: 5, sql: epochs },
   { version: 6, sql: largestCutoff },
+  { version: 7, sql: apiKeysOfPeople },
 ]
 
 export const SCHEMA_VERSION = MIGRATIONS.length

@@ -127,6 +127,34 @@ describe('batches', () => {
     assert.deepEqual((await warned(id)).told, [0, 2, undefined, 2, true])
   })
 
+  test('over people for whom API keys act warn of them, until they have ended', async () => {
+    const id = 'keyed-by-people' as ClientId
+    await world.authority.addClient({ id, grantTypes: ['authorization_code', 'refresh_token'] })
+    const someone = () => world.authority.addSubject()
+    const [one, other, nobodyElse] = [await someone(), await someone(), await someone()]
+    const keyFor = (subject: SubjectId, expiresAt?: number) =>
+      world.authority.addApiKey({ client: id, subject, scopes: ['api:read'], ...(expiresAt === undefined ? {} : { expiresAt }) })
+    await Promise.all([keyFor(one.id), keyFor(one.id), keyFor(other.id), keyFor(other.id, 1), keyFor(nobodyElse.id)])
+    const subjects = [one.id, other.id]
+    const planned = await plan({ subjects })
+    assert.deepEqual([planned.grants, planned.api_keys, planned.touches, planned.warning], [0, 3, 3, true])
+    const start = (accept?: number) =>
+      world.admin.call('startBatch', {
+        params: { id: planned.id },
+        body: accept === undefined ? {} : { accept },
+        scope: 'signet:admin',
+      })
+    await assert.rejects(start(), refusedWith(409, 'blast_radius_not_accepted'))
+    await start(3)
+    assert.equal((await done(planned)).moved, 2)
+    const again = await plan({ subjects })
+    assert.deepEqual([again.api_keys, again.touches, again.warning], [0, 0, false])
+    assert.equal((await plan({ subjects: [nobodyElse.id] })).api_keys, 1)
+    assert.equal((await plan({ subjects: [nobodyElse.id], client: id })).api_keys, undefined, 'grant by grant no key ends')
+    await world.admin.call('deleteClient', { params: { id } })
+    assert.equal((await plan({ subjects: [nobodyElse.id] })).api_keys, 0)
+  })
+
   test('that cannot be meant are refused, with the member named', async () => {
     await assert.rejects(plan({}), wrongMembers('selector'))
     await assert.rejects(plan({ everything: true, client: 'client' }), wrongMembers('selector'))

@@ -3,6 +3,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import type { ClientId, SubjectId, TokenId } from '@signet/kernel/ids.ts'
 import type { TokenClaim } from '../ports/api-keys.ts'
+import type { Page } from '../ports/page.ts'
 import type { ResourceRecord } from '../ports/resources.ts'
 import type { Store } from '../store.ts'
 import { aClient, aDevice, aKey, anApiKey, aPasskey, aSession, aSubject, bytes, id, NOW_AT, NOW_MS } from './samples.contract.ts'
@@ -292,6 +293,13 @@ export function recordsContract(given: () => Store): void {
     assert.equal(await store.transact((tx) => tx.apiKeys.changeStatus(key.id, ['revoked'], 'active')), false)
     const ours = await store.apiKeys.ofClient(key.client, { limit: 500 })
     assert.deepEqual(new Set(ours.map((k) => k.id)).size, ours.length)
+    const subject = key.subject as SubjectId
+    const another = anApiKey({ subject })
+    await store.transact((tx) => tx.apiKeys.create(another))
+    const ids = async (page: Page) => (await store.apiKeys.ofSubject(subject, page)).map((one) => one.id)
+    const both = [key.id, another.id].sort() as [TokenId, TokenId]
+    assert.deepEqual(await ids({ limit: 500 }), both)
+    assert.deepEqual(await ids({ limit: 1, after: both[0] }), [both[1]])
   })
 
   test('a token ends once, and so does an API key, whose claim is kept for longer', async () => {

@@ -23,6 +23,8 @@ export interface ApiKeyRecord {
 export interface ApiKeyLookups {
   find(id: TokenId): Promise<ApiKeyRecord | undefined>
   ofClient(client: ClientId, page: Page): Promise<readonly ApiKeyRecord[]>
+  /** Those that act for somebody. */
+  ofSubject(subject: SubjectId, page: Page): Promise<readonly ApiKeyRecord[]>
 }
 
 /** Made as by `ReplayTransitions.remember`, until one time for a key and another for any other token; not at all where there is none. */

@@ -32,6 +32,11 @@ export function apiKeyLookups(sql: Sql): ApiKeyLookups {
       const text = `select ${apiKeys.columns} from api_keys where client = $1 and id > $2 order by id limit $3`
       return (await sql.read(text, [client, dialect.id(after), limit])).map((row) => apiKeys.read(row, dialect))
     },
+    async ofSubject(subject, page) {
+      const { after, limit } = uuidPageOf(page)
+      const text = `select ${apiKeys.columns} from api_keys where subject = $1 and id > $2 order by id limit $3`
+      return (await sql.read(text, [dialect.id(subject), dialect.id(after), limit])).map((row) => apiKeys.read(row, dialect))
+    },
   }
 }
 
