@@ -4,12 +4,13 @@ import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, describe, it } from 'node:test'
+import type { NatsConnection } from '@nats-io/transport-node'
 import { realSurroundings } from '@signet/authority/surroundings.ts'
 import { natsNames } from '@signet/kernel/nats.ts'
 import { startNats, type TestNats } from '@signet/testkit/nats.ts'
 import { until } from '@signet/testkit/until.ts'
 import { createNatsBus } from './nats.ts'
-import { createNatsFeedStream, openNatsFeed, STREAM_LIMITS } from './nats-feed.ts'
+import { createNatsFeedStream, deleteNatsFeedStream, openNatsFeed, STREAM_LIMITS } from './nats-feed.ts'
 import { type NatsLink, type NatsOptions, openNatsLink } from './nats-link.ts'
 
 const ISSUER = 'https://auth.example'
@@ -42,6 +43,25 @@ describe('batches on NATS', { skip: why ?? false }, () => {
       [info.config.max_age, info.config.max_bytes, info.config.discard],
       [STREAM_LIMITS.maxAgeSeconds * 1e9, STREAM_LIMITS.maxBytes, 'old'],
     )
+  })
+
+  it('are gone with their stream, which may be deleted twice', async () => {
+    const { url } = await server()
+    const { link } = await publisher({ servers: [url] })
+    await until(() => link.connection !== undefined)
+    const connection = link.connection as NatsConnection
+    const streams = async () => JSON.parse((await connection.request('$JS.API.STREAM.NAMES')).string()).streams ?? []
+    await until(async () => (await streams()).includes(names.stream))
+    await deleteNatsFeedStream(connection, names)
+    assert.deepEqual(await streams(), [])
+    await deleteNatsFeedStream(connection, names)
+  })
+
+  it('are nowhere to be deleted where there is no JetStream', async () => {
+    const { url } = await server('accounts { A { users: [{ user: a, password: b }] } }')
+    const { link } = await publisher({ servers: [url], credentials: () => 'a:b' })
+    await until(() => link.connection !== undefined)
+    await deleteNatsFeedStream(link.connection as NatsConnection, names)
   })
 
   it('reach who listens where JetStream is not to be had', async () => {

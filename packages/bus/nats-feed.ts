@@ -4,7 +4,7 @@
  * Nothing here looks into a batch: those who take it check its signature.
  */
 
-import { headers, type Msg, type NatsConnection } from '@nats-io/transport-node'
+import { headers, type Msg, type NatsConnection, RequestError } from '@nats-io/transport-node'
 import type { NatsNames } from '@signet/kernel/nats.ts'
 import type { Surroundings } from '@signet/kernel/surroundings.ts'
 import { type NatsLink, type NatsOptions, openNatsLink } from './nats-link.ts'
@@ -98,6 +98,18 @@ export function createNatsFeedStream(parts: {
   }
 }
 
+/** `err_code` of: no such stream; no JetStream for this account, or on this server. */
+const NO_STREAM = [10059, 10039, 10076]
+
+/** Deletes the stream, or finds that there is none. */
+export async function deleteNatsFeedStream(connection: NatsConnection, names: NatsNames): Promise<void> {
+  const { error } = await ask(connection, `$JS.API.STREAM.DELETE.${names.stream}`).catch((cause) => {
+    if (cause instanceof RequestError && cause.isNoResponders()) return {} as JetStreamAnswer
+    throw cause
+  })
+  if (error !== undefined && !NO_STREAM.includes(error.err_code ?? 0)) throw refusal({ error })
+}
+
 /** A validator's side: a link of its own that only listens. */
 export interface NatsFeedListener {
   close(): Promise<void>
@@ -175,7 +187,7 @@ async function lastBatch(connection: NatsConnection, names: NatsNames): Promise<
 }
 
 interface JetStreamAnswer {
-  readonly error?: { readonly code?: number; readonly description?: string }
+  readonly error?: { readonly code?: number; readonly err_code?: number; readonly description?: string }
   readonly stream?: string
   readonly duplicate?: boolean
 }

@@ -11,6 +11,7 @@ import {
   nkeyAuthenticator,
   usernamePasswordAuthenticator,
 } from '@nats-io/transport-node'
+import { natsPlace } from '@signet/kernel/nats.ts'
 import type { Chance, Surroundings, Timer } from '@signet/kernel/surroundings.ts'
 
 export interface NatsOptions {
@@ -150,9 +151,9 @@ function retryDelayMs(failures: number, chance: Chance): number {
  * connection and says nothing, and a server may be frozen for hours.
  */
 function answers(server: string, { timers }: Surroundings): Promise<void> {
-  const { hostname, port } = new URL(server.replace(/^[a-z]+:/, 'http:')) // Only http URLs are taken apart in full.
+  const { host, port } = natsPlace(server)
   return new Promise((resolve, reject) => {
-    const socket = dial(port === '' ? 4222 : Number(port), hostname.replace(/^\[|\]$/g, ''))
+    const socket = dial(port, host)
     socket.unref()
     const patience = timers.after(CONNECT_MS, () => socket.destroy(new Error('the NATS server does not answer')))
     socket.once('data', () => {

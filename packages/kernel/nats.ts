@@ -45,4 +45,10 @@ export function natsServersProblem(servers: readonly string[], allowPlain: boole
   return schemes.size > 1 ? 'must be all nats:// or all tls://' : undefined
 }
 
+/** Where a server of such a list listens; 4222 unless it says so. */
+export function natsPlace(server: string): { readonly host: string; readonly port: number } {
+  const [, host = '', port = '4222'] = /^[a-z]+:\/\/(\[[^\]]*\]|[^/:]*)(?::(\d+))?\/?$/.exec(server) ?? []
+  return { host: host.replace(/^\[|\]$/g, ''), port: Number(port) }
+}
+
 const isLoopback = (host: string): boolean => host === 'localhost' || host === '[::1]' || /^127\.\d+\.\d+\.\d+$/.test(host)

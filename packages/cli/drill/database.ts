@@ -1,11 +1,8 @@
 /** The PostgreSQL database that a person gives for a drill: an empty one, and in it a schema of the drill's own, so that nobody else's tables can be met. */
-import { execFile } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
-import { fileURLToPath } from 'node:url'
-import { promisify } from 'node:util'
 import { postgresHosts } from '@signet/kernel/postgres-hosts.ts'
 import { EXIT, Trouble } from '../trouble.ts'
-import { bareEnvironment } from './bare-environment.ts'
+import { byAuthority } from './by-authority.ts'
 import type { Leftover } from './drill.ts'
 import type { Place } from './gate.ts'
 
@@ -93,13 +90,9 @@ export function atPort(url: string, port: number): string {
   return there.href
 }
 
-/** What speaks to databases is the authority's. The URL is in nobody's process list. */
 async function ask<T>(url: string, ...args: readonly string[]): Promise<T> {
-  const program = fileURLToPath(new URL('../../authority/scratch-schema.ts', import.meta.url))
   try {
-    const env = { ...bareEnvironment(), SIGNET_DATABASE: url }
-    const { stdout } = await promisify(execFile)(process.execPath, [program, ...args], { env, timeout: ANSWER_MS })
-    return JSON.parse(stdout) as T
+    return await byAuthority('scratch-schema.ts', args, { SIGNET_DATABASE: url })
   } catch (error) {
     const { code, stderr } = error as { code?: unknown; stderr?: string }
     const why = stderr?.trim() || 'the server does not answer'
@@ -117,5 +110,3 @@ async function ask<T>(url: string, ...args: readonly string[]): Promise<T> {
     })
   }
 }
-
-const ANSWER_MS = 20_000

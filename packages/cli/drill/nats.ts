@@ -1,13 +1,9 @@
 /** As much of NATS as drills need: whether a server will do for one, and taking away what a drill left there. */
-import { connect, type Socket } from 'node:net'
-import { natsNames, natsServersProblem } from '@signet/kernel/nats.ts'
+import { connect } from 'node:net'
+import { natsPlace, natsServersProblem } from '@signet/kernel/nats.ts'
 import { printable } from '../output/printable.ts'
 import { EXIT, Trouble } from '../trouble.ts'
-
-export interface NatsPlace {
-  readonly host: string
-  readonly port: number
-}
+import { byAuthority } from './by-authority.ts'
 
 const ANSWER_MS = 3000
 const LONGEST_GREETING = 64 * 1024
@@ -16,14 +12,13 @@ const LONGEST_GREETING = 64 * 1024
  * The servers of a `nats://` URL, or of several with commas between. Throws when a drill cannot use them: it cuts the way to them by a proxy on
  * this machine, whose name no certificate has, and has no place for credentials.
  */
-export async function findNats(bus: string): Promise<readonly NatsPlace[]> {
+export async function findNats(bus: string): Promise<readonly string[]> {
   const servers = bus.split(',').map((server) => server.trim())
   const problem = natsServersProblem(servers, true)
   if (problem !== undefined) throw unfit(bus.includes('@') ? 'a drill has no place for credentials' : `--bus ${problem}`)
   if (servers.some((server) => server.startsWith('tls:')))
     throw unfit('the drill cuts the way to NATS by a proxy on this machine, which has no certificate for tls://')
-  const places = servers.map(placeOf)
-  const greetings = await Promise.allSettled(places.map(greetingOf))
+  const greetings = await Promise.allSettled(servers.map(greetingOf))
   for (const greeting of greetings) {
     if (greeting.status === 'rejected') continue
     if (greeting.value.tls_required === true)
@@ -40,7 +35,7 @@ export async function findNats(bus: string): Promise<readonly NatsPlace[]> {
       code: 'bus',
     })
   }
-  return places
+  return servers
 }
 
 const OWN =
@@ -49,52 +44,25 @@ const OWN =
 const unfit = (why: string): Trouble =>
   new Trouble({ what: 'Could not use this bus for a drill', why, advice: OWN, exit: EXIT.usage, code: 'bus' })
 
-/** Only http URLs are taken apart in full. */
-function placeOf(server: string): NatsPlace {
-  const { hostname, port } = new URL(server.replace(/^nats:/, 'http:'))
-  const isUsual = port === '' && !/:80\/?$/.test(server) // The URL parser drops the usual port of http.
-  return { host: hostname.replace(/^\[|\]$/g, ''), port: isUsual ? 4222 : Number(port || 80) }
-}
-
 interface Greeting {
   readonly tls_required?: boolean
   readonly auth_required?: boolean
 }
 
-/** What the server says first. */
-function greetingOf(place: NatsPlace): Promise<Greeting> {
-  return talk(place, (text) => {
-    const [, json] = /^INFO (.*)\r\n/.exec(text) ?? []
-    return json === undefined ? undefined : (JSON.parse(json) as Greeting)
-  })
-}
-
-/** The stream that nodes made for this issuer's feed. It is gone, or never was, when the server has answered. */
-export async function forgetFeed(places: readonly NatsPlace[], issuer: string): Promise<void> {
-  const inbox = `_INBOX.drill${Math.random().toString(36).slice(2)}`
-  const asked = `SUB ${inbox} 1\r\nPUB $JS.API.STREAM.DELETE.${natsNames(issuer).stream} ${inbox} 0\r\n\r\nPING\r\n`
-  for (const place of places) {
-    const isDone = await talk(place, (text, socket) => {
-      if (/^INFO .*\r\n$/.test(text)) socket.write(`CONNECT {"verbose":false,"headers":true,"no_responders":true}\r\n${asked}`)
-      return /\r\nH?MSG /.test(text) ? true : undefined // JetStream's answer, or that there is none.
-    }).catch(() => false)
-    if (isDone) return
-  }
-  throw new Error('no NATS server answered')
-}
-
-/** Connects and reads until `heard` makes something of what came. */
-function talk<T>({ host, port }: NatsPlace, heard: (text: string, socket: Socket) => T | undefined): Promise<T> {
+/** What the server says first: the library that knows NATS does not tell it of one that lets nobody in. */
+function greetingOf(server: string): Promise<Greeting> {
+  const { host, port } = natsPlace(server)
   return new Promise((resolve, reject) => {
     const socket = connect(port, host)
     let text = ''
     const patience = setTimeout(() => socket.destroy(new Error('it does not answer as a NATS server does')), ANSWER_MS)
     socket.on('data', (chunk) => {
       text += chunk
+      const [, json] = /^INFO (.*)\r\n/.exec(text) ?? []
+      if (json === undefined && text.length <= LONGEST_GREETING) return
       try {
-        const made = heard(text, socket)
-        if (made !== undefined) resolve(made)
-        if (made !== undefined || text.length > LONGEST_GREETING) socket.destroy()
+        if (json !== undefined) resolve(JSON.parse(json) as Greeting)
+        socket.destroy()
       } catch (error) {
         socket.destroy(error as Error)
       }
@@ -106,3 +74,7 @@ function talk<T>({ host, port }: NatsPlace, heard: (text: string, socket: Socket
     })
   })
 }
+
+/** Deletes the stream that nodes made for this issuer's feed. */
+export const forgetFeed = (servers: readonly string[], issuer: string): Promise<unknown> =>
+  byAuthority('scratch-feed.ts', [issuer], { SIGNET_BUS: servers.join(',') })

@@ -10,7 +10,7 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { type AdminClient, createAdminClient } from '@signet/api/client.ts'
 import type { Credentials } from '@signet/api/credentials.ts'
-import { natsNames } from '@signet/kernel/nats.ts'
+import { natsNames, natsPlace } from '@signet/kernel/nats.ts'
 import { Browser } from '../start/browser.ts'
 import { freePort } from '../start/free-port.ts'
 import { type StartedProcess, startProcess } from '../start/process.ts'
@@ -20,14 +20,14 @@ import { bareEnvironment } from './bare-environment.ts'
 import { atPort, ownSchema, placeOf } from './database.ts'
 import type { Run } from './drill.ts'
 import { type Gate, openGate } from './gate.ts'
-import { forgetFeed, type NatsPlace } from './nats.ts'
+import { forgetFeed } from './nats.ts'
 import { type Answer, asClient, authorize, type DrillClient, REDIRECT, redeeming } from './oauth.ts'
 
 /** What was found for it before it begins. */
 export interface ScratchPlace {
   /** Of a server that takes writes, and an empty database; SQLite when there is none. */
   readonly database?: string
-  readonly nats?: readonly NatsPlace[]
+  readonly nats?: readonly string[]
 }
 
 export interface ScratchOptions extends ScratchPlace {
@@ -95,7 +95,7 @@ export async function openScratch(run: Run, { database, nats = [], nodes: count,
     })
   }
   const isDatabaseGated = gated === 'database' && database !== undefined
-  const gate = await openGate(gated === 'bus' ? nats : isDatabaseGated ? [placeOf(database)] : [])
+  const gate = await openGate(gated === 'bus' ? nats.map(natsPlace) : isDatabaseGated ? [placeOf(database)] : [])
   run.leaves({ what: 'the gate', putAway: () => gate.close() })
   const settings = { ...bareEnvironment(), SIGNET_DATABASE: 'sqlite' }
   if (database !== undefined) {
