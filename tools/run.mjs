@@ -104,7 +104,11 @@ async function install() {
   // Our standard output belongs to the program we are about to run, so npm talks on standard error.
   const npm = spawn(command, commandArgs, { cwd: root, env, stdio: ['ignore', 2, 2], shell: windows && command === 'npm' })
   // If we are killed, npm goes on alone: the lock names it too, so that nobody starts another beside it.
-  if (npm.pid !== undefined) writeFileSync(lockFile, `${process.pid} ${npm.pid}`)
+  if (npm.pid !== undefined) {
+    const own = `${lockFile}.${process.pid}`
+    writeFileSync(own, `${process.pid} ${npm.pid}`)
+    renameSync(own, lockFile) // Whoever looks meanwhile sees it whole: one that names nobody is stale.
+  }
   forwardSignals(npm)
   const trouble = await new Promise((resolve) => {
     npm.on('error', (error) => resolve(error.code === 'ENOENT' ? 'npm was not found; it comes with Node.js' : error.message))

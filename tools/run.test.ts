@@ -1,12 +1,12 @@
 import assert from 'node:assert/strict'
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { existsSync } from 'node:fs'
 import { copyFile, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { setTimeout as wait } from 'node:timers/promises'
+import { until } from '@signet/testkit/until.ts'
 
 /** A repository in miniature: the bootstrap, a lockfile with one package, and an npm that only pretends. */
 async function withRepository(work: (repository: Repository) => Promise<void>): Promise<void> {
@@ -32,6 +32,8 @@ interface Repository {
 }
 interface Started {
   readonly child: ChildProcess
+  /** What it has said so far. */
+  told(): string
   readonly ended: Promise<{ code: number | null; out: string; told: string }>
 }
 
@@ -42,10 +44,12 @@ const PRETENDED_NPM = `
   fs.appendFileSync('npm-calls', JSON.stringify({ args: process.argv.slice(2), settings }) + '\\n')
   console.log('npm talks')
   if (process.env.NPM_FAILS) process.exit(3)
-  setTimeout(() => {
+  const done = () => {
+    if (process.env.NPM_WAITS && !fs.existsSync('npm-may-end')) return setTimeout(done, 20)
     fs.mkdirSync('node_modules/a', { recursive: true })
     fs.writeFileSync('node_modules/.package-lock.json', JSON.stringify({ packages: { 'node_modules/a': { version: '1.0.0' } } }))
-  }, Number(process.env.NPM_TAKES ?? 0))`
+  }
+  done()`
 
 function start(root: string, args: readonly string[], env: NodeJS.ProcessEnv = {}): Started {
   const child = spawn(process.execPath, ['tools/run.mjs', ...args], {
@@ -60,9 +64,10 @@ function start(root: string, args: readonly string[], env: NodeJS.ProcessEnv = {
   child.stderr.setEncoding('utf8').on('data', (text: string) => {
     texts.told += text
   })
-  return { child, ended: once(child, 'close').then(([code]) => ({ code, ...texts })) }
+  return { child, told: () => texts.told, ended: once(child, 'close').then(([code]) => ({ code, ...texts })) }
 }
 
+const letNpmEnd = (root: string) => writeFile(join(root, 'npm-may-end'), '')
 const npmCalls = async (root: string) =>
   (await readFile(join(root, 'npm-calls'), 'utf8').catch(() => ''))
     .split('\n')
@@ -138,7 +143,10 @@ test('an install that fails ends with one sentence, and the next run tries again
 
 test('of two at once, one installs and the other waits', () =>
   withRepository(async ({ root, start }) => {
-    const both = await Promise.all([1, 2].map(() => start(['probe.mjs'], { NPM_TAKES: '1000' }).ended))
+    const running = [1, 2].map(() => start(['probe.mjs'], { NPM_WAITS: '1' }))
+    await until(() => running.some(({ told }) => told().includes('another process is installing')))
+    await letNpmEnd(root)
+    const both = await Promise.all(running.map(({ ended }) => ended))
     assert.deepEqual(
       both.map(({ code }) => code),
       [7, 7],
@@ -163,11 +171,15 @@ test('the lock of a process that is gone does not hold anyone up; that of one th
 
 test('killed in the middle of an install, its npm is still waited for', { skip: process.platform === 'win32' }, () =>
   withRepository(async ({ root, start }) => {
-    const killed = start(['probe.mjs'], { NPM_TAKES: '2000' })
-    while (!existsSync(join(root, 'npm-calls'))) await wait(20)
+    const killed = start(['probe.mjs'], { NPM_WAITS: '1' })
+    // Its npm runs, and the lock names both.
+    await until(async () => (await npmCalls(root)).length === 1)
+    await until(async () => /^\d+ \d+$/.test(await readFile(join(root, '.setup-lock'), 'utf8')))
     killed.child.kill('SIGKILL')
-    const next = await start(['probe.mjs']).ended
-    assert.equal(next.code, 7)
+    const next = start(['probe.mjs'])
+    await until(() => next.told().includes('another process is installing'))
+    await letNpmEnd(root)
+    assert.equal((await next.ended).code, 7)
     assert.equal((await npmCalls(root)).length, 1)
   }),
 )
