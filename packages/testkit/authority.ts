@@ -87,12 +87,18 @@ export interface TestAuthority {
     subject?: SubjectId
     expiresAt?: number
   }): Promise<string>
-  /** Posts a form, and once more when the node could not answer at the moment; the answer's body is parsed when it is JSON. */
-  post(path: string, form: Form, headers?: Record<string, string>): Promise<FormAnswer>
+  /**
+   * Posts a form, and again when the node could not answer at the moment; the answer's body is parsed when it is JSON. Headers that are good
+   * for one request are made for each.
+   */
+  post(path: string, form: Form, headers?: FormHeaders | (() => FormHeaders)): Promise<FormAnswer>
   close(): Promise<void>
 }
 
 export const TEST_SECRET = 'a secret of a client in a test'
+/** Faults of a node, or of a request, that stood still for so long that what it knows is too old to mint on. */
+const STOOD_STILL: readonly unknown[] = ['store_unavailable', 'overloaded']
+const TRIES = 5
 export const basicAuth = (client: string, secret = TEST_SECRET): Record<string, string> => ({
   authorization: `Basic ${Buffer.from(`${encodeURIComponent(client)}:${encodeURIComponent(secret)}`).toString('base64')}`,
 })
@@ -105,6 +111,7 @@ export interface SignedIn {
   readonly createdAtMs: number
 }
 export type Form = Readonly<Record<string, string | undefined>>
+export type FormHeaders = Record<string, string>
 export interface FormAnswer {
   readonly status: number
   readonly headers: Headers
@@ -204,12 +211,16 @@ export async function startTestAuthority(options: TestAuthorityOptions = {}): Pr
       return key.reveal()
     },
     async post(path, form, headers = {}) {
-      const answer = await postForm(url + path, form, headers)
+      const ask = () => postForm(url + path, form, typeof headers === 'function' ? headers() : headers)
+      let answer = await ask()
       // Whose time is the test's own stands still when the test says so.
-      if (options.surroundings !== undefined || answer.body?.reason !== 'store_unavailable') return answer
-      // The machine stood still for so long that what the node knows is too old to mint on.
-      await registry.lookNow()
-      return postForm(url + path, form, headers)
+      if (options.surroundings !== undefined) return answer
+      for (let tries = 1; tries < TRIES && STOOD_STILL.includes(answer.body?.reason); tries++) {
+        await registry.lookNow()
+        await new Promise((resolve) => setTimeout(resolve, 20)) // Another region may have to look, too.
+        answer = await ask()
+      }
+      return answer
     },
     async close() {
       await node.close()

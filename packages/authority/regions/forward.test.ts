@@ -68,8 +68,8 @@ describe('a token that lives in another region', () => {
     const send = async (region: TestAuthority, form: Record<string, string>) => {
       let nonce: string | undefined
       for (let attempt = 0; ; attempt++) {
-        const dpop = key.proof({ method: 'POST', url: `${west.issuer}/token`, ...(nonce !== undefined && { nonce }) })
-        const answer = await region.post('/token', form, { ...authAt(region), dpop })
+        const about = { method: 'POST', url: `${west.issuer}/token`, ...(nonce !== undefined && { nonce }) }
+        const answer = await region.post('/token', form, () => ({ ...authAt(region), dpop: key.proof(about) }))
         nonce = answer.headers.get('dpop-nonce') ?? undefined
         if (answer.body?.error !== 'use_dpop_nonce' || attempt > 2) return answer
       }
