@@ -46,7 +46,7 @@ export async function startAdminWorld(options: TestAuthorityOptions = {}): Promi
       redirectUris: [],
       grantTypes: ['client_credentials'],
     })
-    const admin = createAdminClient({ credentials: { issuer, client_id: id, client_secret: TEST_SECRET }, sleep: async () => {} })
+    const admin = createAdminClient({ credentials: { issuer, client_id: id, client_secret: TEST_SECRET } })
     known.set(id, admin)
     return admin
   }

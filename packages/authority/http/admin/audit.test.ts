@@ -3,6 +3,7 @@ import { after, before, describe, test } from 'node:test'
 import type { AuditVerification } from '@signet/api/schema.ts'
 import type { SubjectId } from '@signet/kernel/ids.ts'
 import { basicAuth, TEST_API, TEST_REDIRECT } from '@signet/testkit/authority.ts'
+import { until } from '@signet/testkit/until.ts'
 import { type AdminWorld, refusedWith, startAdminWorld, wrongMembers } from './admin.testkit.ts'
 
 describe('the record', () => {
@@ -18,6 +19,7 @@ describe('the record', () => {
     for await (const line of world.admin.stream('verifyAudit', { body: { copies } })) if (line.kind === 'result') return line
     throw new Error('no result')
   }
+  const verifyUnlessBusy = () => verify().catch((error: unknown) => void refusedWith(409, 'busy')(error))
 
   test('is searched by text, by type, by family of types and by time', async () => {
     const { id } = await world.admin.call('createSubject', { body: { username: 'ada' } })
@@ -74,7 +76,7 @@ describe('the record', () => {
     for (const outcome of [one, other]) if (outcome.status === 'rejected') refusedWith(409, 'busy')(outcome.reason)
     await first.return(undefined)
     await second.return(undefined)
-    assert.equal((await verify()).sound, true, 'whoever goes away leaves the place free')
+    await until(async () => (await verifyUnlessBusy())?.sound === true, 'whoever goes away leaves the place free')
   })
 
   test('draws the lineage of a token: from the person to its end', async () => {
@@ -111,10 +113,13 @@ describe('the authority says of itself', () => {
   after(() => world.authority.close())
 
   test('how it is, with its keys, its store and its clock', async () => {
+    const askedMs = Date.now()
     const status = await world.admin.call('showStatus')
-    assert.deepEqual([status.issuer, status.engine, status.ready], [world.authority.issuer, 'sqlite', true])
-    assert.ok(Math.abs(status.now_ms - Date.now()) < 5000)
-    assert.ok(Math.abs(status.store.clock_offset_ms) < 1000)
+    const tookMs = Date.now() - askedMs
+    assert.deepEqual([status.issuer, status.engine], [world.authority.issuer, 'sqlite'])
+    assert.ok(status.now_ms >= askedMs && status.now_ms <= askedMs + tookMs)
+    assert.ok(Math.abs(status.store.clock_offset_ms) <= tookMs / 2 + 1)
+    await until(async () => (await world.admin.call('showStatus')).ready) // Not in the moment after the machine stood still.
     assert.ok(status.keys.some(({ purpose, state }) => purpose === 'token' && state === 'active'))
   })
 
