@@ -3,6 +3,7 @@ import assert from 'node:assert/strict'
 import { spawnSync } from 'node:child_process'
 import { test } from 'node:test'
 import { fileURLToPath } from 'node:url'
+import { PATIENCE_MS } from '@signet/testkit/until.ts'
 
 const MAIN = fileURLToPath(new URL('./main.ts', import.meta.url))
 
@@ -11,7 +12,7 @@ function main(...args: readonly string[]) {
   const { status, stdout, stderr } = spawnSync(process.execPath, [MAIN, ...args], {
     env: { PATH, HOME },
     encoding: 'utf8',
-    timeout: 30_000,
+    timeout: PATIENCE_MS,
   })
   return { status, stdout, stderr: stderr.trimEnd() }
 }

@@ -5,11 +5,13 @@ import { connect } from 'node:net'
 import { it } from 'node:test'
 import { realSurroundings } from '@signet/authority/surroundings.ts'
 import { startTestAuthority } from '@signet/testkit/authority.ts'
+import { PATIENCE_MS } from '@signet/testkit/until.ts'
 
-it('answers a request that comes over an open connection while it drains, and closes the connection after it', async () => {
-  const authority = await startTestAuthority()
-  const port = Number(new URL(authority.url).port)
-  const socket = connect(port, 'localhost')
+it('answers a request that comes over an open connection while it drains, and closes the connection after it', {
+  timeout: PATIENCE_MS,
+}, async () => {
+  const authority = await startPatientAuthority()
+  const socket = connect(Number(new URL(authority.url).port), 'localhost')
   await once(socket, 'connect')
   let text = ''
   socket.setEncoding('latin1').on('data', (chunk: string) => {
@@ -28,14 +30,11 @@ it('answers a request that comes over an open connection while it drains, and cl
 })
 
 it('closes a connection whose last request was under way when it was told to stop, long before it would be cut', {
-  timeout: 60_000,
+  timeout: PATIENCE_MS,
 }, async () => {
-  const real = realSurroundings()
-  // What would cut it in the end never comes.
-  const after: typeof real.timers.after = (milliseconds, task) =>
-    real.timers.after(milliseconds < 5000 ? milliseconds : 2 ** 30, task)
-  const authority = await startTestAuthority({ surroundings: { ...real, timers: { ...real.timers, after } } })
+  const authority = await startPatientAuthority()
   const socket = connect(Number(new URL(authority.url).port), 'localhost')
+  await once(socket, 'connect')
   let text = ''
   socket.setEncoding('latin1').on('data', (chunk: string) => {
     text += chunk
@@ -51,3 +50,11 @@ it('closes a connection whose last request was under way when it was told to sto
   await Promise.all([ended, closing])
   assert.match(text, /^HTTP\/1\.1 4\d\d /)
 })
+
+/** What would cut a connection in the end never comes. */
+function startPatientAuthority() {
+  const real = realSurroundings()
+  const after: typeof real.timers.after = (milliseconds, task) =>
+    real.timers.after(milliseconds < 5000 ? milliseconds : 2 ** 30, task)
+  return startTestAuthority({ surroundings: { ...real, timers: { ...real.timers, after } } })
+}
