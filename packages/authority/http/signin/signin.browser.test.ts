@@ -12,6 +12,7 @@ import type { ClientId } from '@signet/kernel/ids.ts'
 import { Secret } from '@signet/kernel/secret.ts'
 import { startTestAuthority, type TestAuthority } from '@signet/testkit/authority.ts'
 import { authorizePath } from '@signet/testkit/sign-in.ts'
+import { PATIENCE_MS } from '@signet/testkit/until.ts'
 import { type Browser, type BrowserContext, chromium, type Page } from 'playwright-core'
 import { createPasswords } from '../../signin/password.ts'
 import { parseSessionCookie } from '../../signin/session.ts'
@@ -24,7 +25,7 @@ const ARGS =
   '--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking --disable-component-update --disable-sync'
 const PASSWORD = 'four grey herons'
 
-describe('signing in with a browser', { skip, timeout: 280_000 }, () => {
+describe('signing in with a browser', { skip }, () => {
   let authority: TestAuthority
   let app: Server
   let browser: Browser
@@ -57,7 +58,7 @@ describe('signing in with a browser', { skip, timeout: 280_000 }, () => {
     await authority.addClient({ ...notes, id: 'own' as ClientId, name: 'House App' })
     const passwordHash = await createPasswords(authority.surroundings.chance).hash(new Secret(PASSWORD))
     for (const username of ['ada', 'bob', 'cyd']) await authority.addSubject({ username, passwordHash })
-    browser = await chromium.launch({ executablePath: CHROMIUM, args: ARGS.split(' ') })
+    browser = await chromium.launch({ executablePath: CHROMIUM, args: ARGS.split(' '), timeout: PATIENCE_MS })
   })
   after(async () => {
     await browser?.close()
@@ -72,6 +73,7 @@ describe('signing in with a browser', { skip, timeout: 280_000 }, () => {
 
   const visit = async (colorScheme: 'light' | 'dark' = 'light', javaScriptEnabled = true) => {
     context = await browser.newContext({ colorScheme, javaScriptEnabled, viewport: { width: 390, height: 780 } })
+    context.setDefaultTimeout(PATIENCE_MS)
     page = await context.newPage()
     page.on('pageerror', (error) => complaints.push(error.message))
     page.on('console', (message) => {
@@ -93,13 +95,17 @@ describe('signing in with a browser', { skip, timeout: 280_000 }, () => {
   }
   const open = (path: string) => page.goto(authority.issuer + path)
   const ask = (change: Record<string, string> = {}) => open(authorizePath({ redirect_uri: callback, ...change }))
-  const heading = () => page.locator('h1').innerText()
+  /** Where the page goes on by itself, perhaps before it is there as a whole. */
+  const passThrough = (path: string) => page.goto(authority.issuer + path, { waitUntil: 'commit' })
+  const askForOwn = () => passThrough(authorizePath({ redirect_uri: callback, client_id: 'own' }))
+  const headed = (name: string | RegExp) => page.getByRole('heading', { level: 1, name, exact: true }).waitFor()
   const signIn = async (username: string, password = PASSWORD) => {
     await page.getByLabel('Username or e-mail').fill(username)
     await page.getByLabel('Password', { exact: true }).fill(password)
     await page.getByRole('button', { name: 'Sign in', exact: true }).click()
   }
   const axe = async () => {
+    await page.waitForLoadState()
     const { violations } = await new AxeBuilder({ page }).analyze()
     assert.deepEqual(
       violations.map(({ id, nodes }) => `${id}: ${nodes.map(({ html }) => html).join(' ')}`),
@@ -118,21 +124,21 @@ describe('signing in with a browser', { skip, timeout: 280_000 }, () => {
       await visit(scheme)
       const username = scheme === 'light' ? 'ada' : 'bob'
       await ask()
-      assert.equal(await heading(), 'Sign in')
+      await headed('Sign in')
       await axe()
       await signIn(username, 'not the password')
       assert.match(await page.getByRole('alert').first().innerText(), /don’t match/)
       await axe()
       await signIn(username)
       await page.waitForURL(/\/consent\//)
-      assert.match(await heading(), /Notes Web/)
+      await headed(/Notes Web/)
       assert.match(await page.locator('.ask').innerText(), /Read your notes/)
       await axe()
       await page.getByRole('button', { name: 'Allow', exact: true }).click()
       await page.waitForURL(/127\.0\.0\.1.*\/home\?code=sgc_/)
       assert.equal(new URL(page.url()).searchParams.get('iss'), authority.issuer)
 
-      await ask({ client_id: 'own' })
+      await askForOwn()
       await page.waitForURL(/\/home\?code=/) // No page in between: one sign-in serves every app.
 
       for (const path of [
@@ -164,7 +170,7 @@ describe('signing in with a browser', { skip, timeout: 280_000 }, () => {
 
     // A password is not enough where an app asks for more.
     await ask({ client_id: 'own', acr_values: 'urn:signet:acr:passkey' })
-    assert.equal(await heading(), 'Use your passkey')
+    await headed('Use your passkey')
     await axe()
     await page.getByRole('button', { name: 'Use your passkey' }).click()
     await page.waitForURL(/\/home\?code=/)
@@ -172,7 +178,7 @@ describe('signing in with a browser', { skip, timeout: 280_000 }, () => {
 
     await open('/account')
     await page.getByRole('link', { name: 'Remove passkey Test key' }).click()
-    assert.equal(await heading(), 'Remove “Test key”?')
+    await headed('Remove “Test key”?')
     await axe()
     const boxes = [page.getByRole('button', { name: 'Remove' }), page.getByRole('link', { name: 'Keep it' })].map((each) =>
       each.boundingBox(),
@@ -183,7 +189,7 @@ describe('signing in with a browser', { skip, timeout: 280_000 }, () => {
 
     // In a browser that has never been here, the key is offered in the name's own field …
     await context.clearCookies()
-    await ask({ client_id: 'own' })
+    await askForOwn()
     await page.waitForURL(/\/home\?code=/)
     assert.equal((await sessionInBrowser())?.acr, 'urn:signet:acr:passkey')
 
@@ -214,11 +220,11 @@ describe('signing in with a browser', { skip, timeout: 280_000 }, () => {
     await page.waitForURL(/done=set_up/)
     assert.equal((await authority.store.subjects.findByUsername('dora'))?.passwordHash, undefined)
     await page.getByRole('button', { name: 'Sign out', exact: true }).click()
-    assert.equal(await heading(), 'You’re signed out')
+    await headed('You’re signed out')
     await axe()
-    await open('/account')
+    await passThrough('/account')
     await page.waitForURL(/\/account$/)
-    assert.equal(await heading(), 'dora')
+    await headed('dora')
   })
 
   test('a passkey that is refused says so where a screen reader hears it', async () => {
@@ -239,7 +245,7 @@ describe('signing in with a browser', { skip, timeout: 280_000 }, () => {
     await page.waitForURL(/\/home\?code=/)
     await open('/logout')
     await page.getByRole('button', { name: 'Sign out' }).click()
-    assert.equal(await heading(), 'You’re signed out')
+    await headed('You’re signed out')
     assert.equal(
       (await context.cookies()).some(({ name }) => name === '__Host-signet_session'),
       false,
@@ -254,7 +260,7 @@ describe('signing in with a browser', { skip, timeout: 280_000 }, () => {
     const session = await sessionInBrowser()
     const query = new URLSearchParams({ client_id: 'notes', post_logout_redirect_uri: `${callback}?bye`, state: 's' })
     await open(`/logout?${query}`)
-    assert.equal(await heading(), 'Sign out?')
+    await headed('Sign out?')
     await axe()
     await page.getByRole('button', { name: 'Sign out' }).click()
     await page.waitForURL(/\/home\?bye=?&state=s/)
