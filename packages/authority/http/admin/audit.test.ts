@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict'
+import { request } from 'node:http'
+import type { AddressInfo, Socket } from 'node:net'
 import { after, before, describe, test } from 'node:test'
-import type { AuditVerification } from '@signet/api/schema.ts'
+import { ADMIN_BASE, type AuditVerification } from '@signet/api/schema.ts'
 import type { SubjectId } from '@signet/kernel/ids.ts'
 import { basicAuth, TEST_API, TEST_REDIRECT } from '@signet/testkit/authority.ts'
 import { until } from '@signet/testkit/until.ts'
@@ -77,6 +79,34 @@ describe('the record', () => {
     await first.return(undefined)
     await second.return(undefined)
     await until(async () => (await verifyUnlessBusy())?.sound === true, 'whoever goes away leaves the place free')
+  })
+
+  test('is verified for the next one although the one before went away before its first line', async () => {
+    const { audit } = world.authority.store
+    const { checkpoints } = audit
+    const [asked, gone] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()]
+    const slow = async () => {
+      asked.resolve()
+      await gone.promise
+      return checkpoints()
+    }
+    const { access_token } = await world.admin.accessToken('signet:read')
+    const { server } = world.authority.app
+    server.once('connection', (connection: Socket) => connection.once('close', () => gone.resolve()))
+    Object.assign(audit, { checkpoints: slow })
+    try {
+      const { address: host, port } = server.address() as AddressInfo
+      const headers = { authorization: `Bearer ${access_token}`, 'content-type': 'application/json' }
+      const path = `${ADMIN_BASE}/audit/verifications`
+      const reader = request({ host, port, path, method: 'POST', headers, agent: false }).on('error', () => {})
+      reader.end('{}')
+      await asked.promise
+      reader.destroy()
+      await gone.promise
+    } finally {
+      Object.assign(audit, { checkpoints })
+    }
+    await until(async () => (await verifyUnlessBusy())?.sound === true)
   })
 
   test('draws the lineage of a token: from the person to its end', async () => {

@@ -143,5 +143,7 @@ async function sendLines(
       await answers.return(undefined) // The reader went away: stop the work.
     }
   }
+  // Of a reader who has gone by now nobody will ask for the lines, and what never began has no end of its own.
+  if (reply.raw.destroyed) await answers.return(undefined)
   return reply.type('application/x-ndjson').send(Readable.from(lines(), { objectMode: false }))
 }
