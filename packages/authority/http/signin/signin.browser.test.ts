@@ -72,7 +72,9 @@ describe('signing in with a browser', { skip }, () => {
   })
 
   const visit = async (colorScheme: 'light' | 'dark' = 'light', javaScriptEnabled = true) => {
-    context = await browser.newContext({ colorScheme, javaScriptEnabled, viewport: { width: 390, height: 780 } })
+    const viewport = { width: 390, height: 780 }
+    // Else a colour may be looked at while it changes.
+    context = await browser.newContext({ colorScheme, javaScriptEnabled, viewport, reducedMotion: 'reduce' })
     context.setDefaultTimeout(PATIENCE_MS)
     page = await context.newPage()
     page.on('pageerror', (error) => complaints.push(error.message))
