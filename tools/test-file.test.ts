@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict'
+import { spawnSync } from 'node:child_process'
 import { readFileSync } from 'node:fs'
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
@@ -93,6 +94,35 @@ test('what a file leaves running is ended and told', async () => {
   const pid = Number(/pid (\d+)/.exec(result.output)?.[1])
   assert.ok(pid > 0)
   await until(() => !isRunning(pid)) // It was told to end; that takes a turn of the machine.
+})
+
+test('what a file started in a group of its own does not hold us', async () => {
+  const run = `
+    import { runTestFile } from ${JSON.stringify(join(import.meta.dirname, 'test-file.ts'))}
+    const [file] = process.argv.slice(2)
+    await runTestFile({ file, env: process.env, milliseconds: 60_000, events: file + '.ndjson' })`
+  const file = join(folder, 'holds.test.ts')
+  const pidFile = `${file}.pid`
+  await writeFile(
+    file,
+    `import { spawn } from 'node:child_process'
+    import { writeFileSync } from 'node:fs'
+    import { test } from 'node:test'
+    test('starts what outlives it', () => {
+      const child = spawn(process.execPath, ['-e', 'setInterval(() => {}, 1000)'], { stdio: 'inherit', detached: true })
+      child.unref()
+      writeFileSync(${JSON.stringify(pidFile)}, String(child.pid))
+    })`,
+  )
+  const runner = join(folder, 'runner.ts')
+  await writeFile(runner, run)
+  const { NODE_TEST_CONTEXT: _, ...env } = process.env
+  try {
+    const ended = spawnSync(process.execPath, [runner, file], { env, timeout: PATIENCE_MS })
+    assert.deepEqual([ended.status, ended.signal], [0, null])
+  } finally {
+    process.kill(Number(readFileSync(pidFile, 'utf8')), 'SIGKILL')
+  }
 })
 
 function isRunning(pid: number): boolean {

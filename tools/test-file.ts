@@ -57,7 +57,9 @@ export async function runTestFile({ file, env, milliseconds, events }: TestFileR
         ? 'There is no test in it.'
         : undefined
   if (trouble !== undefined) tests.push({ name: 'the file', outcome: 'failed', detail: trouble })
-  return { file, tests, milliseconds: performance.now() - began, output: output(), leftovers }
+  const result = { file, tests, milliseconds: performance.now() - began, output: output(), leftovers }
+  for (const stream of [child.stdout, child.stderr]) stream?.destroy() // One that it started elsewhere may hold them, and us with them.
+  return result
 }
 
 const running = new Set<ChildProcess>()
