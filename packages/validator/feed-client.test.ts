@@ -16,12 +16,14 @@ const PERMISSIONS = {
 let issuer: TestIssuer
 let validator: Validator
 let surroundings: ReturnType<typeof manualSurroundings>
+let begunMs: number
 let troubles: ValidatorEvents['trouble'][]
 let changes: ValidatorEvents['freshness'][]
 
 /** A validator whose time is in our hand, with a real feed at the other end of a real connection. */
 async function begin(more: Partial<ValidatorOptions> = {}): Promise<void> {
-  surroundings = manualSurroundings(7, Date.now())
+  begunMs = Date.now()
+  surroundings = manualSurroundings(7, begunMs)
   validator = createValidator({
     issuer: issuer.issuer,
     audience: 'https://api.example',
@@ -49,6 +51,11 @@ const ask = (needs?: string, claims: object = {}): string => {
   const token = issuer.mint({ scope: 'read write', ...claims }, { atMs: surroundings.clock.now() })
   return reason(validator.validateSync(token, needs === undefined ? {} : { needs }))
 }
+/**
+ * What becomes of a token that is as old as the validator. One that is minted now may be younger than a cutoff: how much of the validator's time
+ * passes until somebody has answered is the machine's business.
+ */
+const askOld = (sub = 'user-1'): string => reason(validator.validateSync(issuer.mint({ scope: 'read', sub }, { atMs: begunMs })))
 const seq = (): number => validator.stats().position?.seq ?? -1
 /** Lets time pass in small steps with real turns between them, until something holds. */
 async function passUntil(holds: () => boolean, what: string, stepMs = 50): Promise<void> {
@@ -89,10 +96,7 @@ describe('with the feed cut', () => {
     delete issuer.faults.status
     await passUntil(() => seq() === 1 && validator.stats().freshness === 'fresh', 'heal')
     assert.equal(ask('read', { jti: undefined }), 'malformed')
-    assert.equal(
-      reason(validator.validateSync(issuer.mint({ scope: 'read' }, { atMs: surroundings.clock.now() - 60_000 }))),
-      'revoked',
-    )
+    assert.equal(askOld(), 'revoked')
     assert.equal(ask('write', { sub: 'user-2' }), 'allowed')
     assert.deepEqual(
       changes.map(({ from, to }) => `${from} to ${to}`),
@@ -136,8 +140,7 @@ describe('a probe', () => {
     const begun = begin()
     await until(() => Number.isFinite(validator.stats().stalenessMs), 'the first answer')
     issuer.faults.ageMs = 0
-    surroundings.clock.advance(600)
-    await until(() => validator.stats().stalenessMs < 1000, 'a fresh answer')
+    await passUntil(() => validator.stats().stalenessMs < 1000, 'a fresh answer')
     await begun
   })
 
@@ -189,7 +192,7 @@ describe('a stream', () => {
     issuer.revoke({ kind: 'subject', id: 'lost' }, { kind: 'subject', id: 'lost too' })
     issuer.revoke({ kind: 'subject', id: 'came' })
     await passUntil(() => seq() === 3, 'the heal')
-    for (const sub of ['lost', 'lost too', 'came']) assert.equal(ask('read', { sub }), 'revoked')
+    for (const sub of ['lost', 'lost too', 'came']) assert.equal(askOld(sub), 'revoked')
   })
 
   test('is resumed after a drop from where it was', async () => {
@@ -212,7 +215,7 @@ describe('a stream', () => {
     delete issuer.faults.frozenStream
     issuer.dropStreams()
     await passUntil(() => seq() === 2, 'the snapshot')
-    assert.equal(ask('read', { sub: 'a' }), 'revoked')
+    assert.equal(askOld('a'), 'revoked')
     assert.equal(issuer.asked['/feed/snapshot'], 2)
   })
 
@@ -239,7 +242,7 @@ describe('a stream', () => {
     // Once the time has come it is no poison any more.
     surroundings.clock.advance(15_000)
     await passUntil(() => seq() === 2, 'taken in')
-    assert.equal(ask('read'), 'revoked')
+    assert.equal(askOld(), 'revoked')
   })
 })
 
@@ -261,7 +264,7 @@ describe('a snapshot', () => {
       assert.equal(validator.stats().position, undefined)
       delete issuer.faults.snapshot
       await passUntil(() => ask('read', { sub: 'b' }) === 'allowed', 'a good one')
-      assert.equal(ask('read', { sub: 'a' }), 'revoked')
+      assert.equal(askOld('a'), 'revoked')
     })
   }
 })
@@ -271,7 +274,7 @@ describe('a new epoch', () => {
     await begin()
     issuer.revoke({ kind: 'subject', id: 'user-1', cutoffMs: surroundings.clock.now() + 2000 })
     await until(() => seq() === 1, 'the wrong revocation')
-    assert.equal(ask('read'), 'revoked')
+    assert.equal(askOld(), 'revoked')
     const old = issuer.snapshot()
     issuer.newEpoch([])
     issuer.faults.snapshot = old // The node that serves snapshots lags behind.
@@ -280,9 +283,9 @@ describe('a new epoch', () => {
       () => troubles.some(({ what }) => what === 'feed_snapshot') || validator.stats().resyncs > 0,
       'the new epoch is seen',
     )
-    assert.equal(ask('read'), 'revoked')
+    assert.equal(askOld(), 'revoked')
     delete issuer.faults.snapshot
-    await passUntil(() => ask('read') === 'allowed' && ask('write') === 'allowed', 'the undoing')
+    await passUntil(() => askOld() === 'allowed' && ask('write') === 'allowed', 'the undoing')
     assert.equal(validator.stats().position?.epoch, 'epoch-2')
   })
 
@@ -314,7 +317,7 @@ describe('a new epoch', () => {
     })
     issuer.dropStreams()
     await passUntil(() => validator.stats().position?.epoch === 'epoch-2', 'epoch 2')
-    assert.equal(ask('read'), 'revoked')
+    assert.equal(askOld(), 'revoked')
     await passUntil(() => issuer.openStreams() === 1, 'the stream')
     // Somebody on the way brings back the old snapshot, and makes the stream say that the place is gone.
     issuer.faults.snapshot = old
@@ -322,7 +325,7 @@ describe('a new epoch', () => {
     await passUntil(() => (issuer.asked['/feed/snapshot'] ?? 0) >= 3, 'the old snapshot was offered')
     await passUntil(() => troubles.some(({ what }) => what === 'feed_snapshot'), 'and refused')
     assert.equal(validator.stats().position?.epoch, 'epoch-2')
-    assert.equal(ask('read'), 'revoked')
+    assert.equal(askOld(), 'revoked')
   })
 })
 
@@ -416,7 +419,7 @@ test('a validator does not keep its process alive, but whoever waits for it gets
   child.stdout.on('data', (chunk) => {
     output += chunk
   })
-  const code = await new Promise((resolve) => child.on('exit', resolve))
+  const code = await new Promise((resolve) => child.on('close', resolve)) // When all that it said is here, too.
   assert.equal(output.trim(), 'fresh')
   assert.equal(code, 0)
 })

@@ -18,6 +18,14 @@ function validatorOf(more: Partial<ValidatorOptions> = {}): Validator {
   open.push(validator)
   return validator
 }
+/** One that has been told so: however slow the machine is, it knows why it is not ready. */
+async function troubledBy(told: RegExp): Promise<Validator> {
+  const validator = validatorOf()
+  const { promise, resolve } = Promise.withResolvers<void>()
+  validator.events.on('trouble', ({ cause }) => told.test(String(cause)) && resolve())
+  await promise
+  return validator
+}
 const reason = (verdict: Verdict): string => (verdict.allowed ? 'allowed' : verdict.reason)
 
 before(async () => {
@@ -114,7 +122,7 @@ describe('a validator that is given the issuer URL alone', () => {
 
   test('does not follow a redirect', async () => {
     issuer.faults.status = 302
-    const validator = validatorOf()
+    const validator = await troubledBy(/status 302/)
     await assert.rejects(validator.ready({ timeoutMs: 300 }), /not ready after 300 ms.*status 302/)
     assert.equal(issuer.asked['/'] ?? 0, 0)
   })
@@ -206,7 +214,8 @@ describe('credentials for a feed that is not open', () => {
   test('are asked for in words when they are missing', async () => {
     issuer.feedOpen = false
     try {
-      await assert.rejects(validatorOf().ready({ timeoutMs: 300 }), /pass feedCredentials/)
+      const validator = await troubledBy(/pass feedCredentials/)
+      await assert.rejects(validator.ready({ timeoutMs: 300 }), /pass feedCredentials/)
     } finally {
       issuer.feedOpen = true
     }
