@@ -26,6 +26,7 @@ export interface Family {
 }
 
 export interface Running {
+  readonly pid: number
   readonly ended: Promise<void>
   /** What it said last on standard error, once it has ended. */
   failed(): string | undefined
@@ -66,6 +67,7 @@ export function openFamily({ within = tmpdir(), env }: FamilyOptions): Family {
       ;(server.stderr as unknown as { unref?(): void } | null)?.unref?.()
       const pid = server.pid as number
       const one: Running = {
+        pid,
         ended: new Promise((resolve) =>
           server.once('exit', () => {
             running.delete(one)

@@ -7,6 +7,7 @@ import { join } from 'node:path'
 import { setTimeout as wait } from 'node:timers/promises'
 import { freePort } from './free-port.ts'
 import { type Family, type FamilyOptions, NOBODY, openFamily, type Running, signal } from './postgres-family.ts'
+import { PATIENCE_MS } from './until.ts'
 
 export interface PostgresServer {
   /** Its database `postgres`, by socket or by port, as it was asked to listen. */
@@ -112,12 +113,12 @@ async function createPostgresServer(family: Family, name: string, options: Serve
       await ended()
     },
     async kill() {
-      const all = process === undefined ? [] : process.tree()
-      for (const pid of all) signal(pid, 'SIGKILL')
+      if (process !== undefined) signal(process.pid, 'SIGSTOP') // So that it starts nobody while its children are looked for.
+      for (const pid of process?.tree() ?? []) signal(pid, 'SIGKILL')
       await ended()
     },
     pause() {
-      // The parent first, so that it starts nobody meanwhile.
+      if (process !== undefined) signal(process.pid, 'SIGSTOP') // As above.
       for (const pid of process?.tree() ?? []) signal(pid, 'SIGSTOP')
     },
     resume() {
@@ -212,7 +213,7 @@ async function ready(url: string, server: Running, until: number): Promise<strin
 
 async function connected(url: string) {
   const { default: pg } = await import('pg')
-  const client = new pg.Client({ connectionString: url, connectionTimeoutMillis: 5000 })
+  const client = new pg.Client({ connectionString: url, connectionTimeoutMillis: PATIENCE_MS })
   client.on('error', () => undefined)
   await client.connect()
   return client

@@ -1,5 +1,6 @@
 /** A TCP proxy on loopback whose connections can be cut and healed: a network that fails when the story says so. */
 import { connect, createServer, type Socket } from 'node:net'
+import { freePort } from './free-port.ts'
 
 export interface TcpProxy {
   readonly port: number
@@ -11,8 +12,9 @@ export interface TcpProxy {
   close(): Promise<void>
 }
 
-/** Listens on `port` (0: any) and forwards to `target` on 127.0.0.1. */
-export async function startTcpProxy(target: number, port = 0): Promise<TcpProxy> {
+/** Listens on `port` (a free one unless it is given) and forwards to `target` on 127.0.0.1. */
+export async function startTcpProxy(target: number, port?: number): Promise<TcpProxy> {
+  const own = port ?? (await freePort())
   let state: 'open' | 'cut' | 'frozen' = 'open'
   const pairs = new Set<readonly [Socket, Socket]>()
   const server = createServer((near) => {
@@ -37,13 +39,13 @@ export async function startTcpProxy(target: number, port = 0): Promise<TcpProxy>
   })
   await new Promise<void>((resolve, reject) => {
     server.once('error', reject)
-    server.listen(port, '127.0.0.1', resolve)
+    server.listen(own, '127.0.0.1', resolve)
   })
   const drop = () => {
     for (const pair of pairs) for (const socket of pair) socket.destroy()
   }
   return {
-    port: (server.address() as { port: number }).port,
+    port: own,
     cut() {
       state = 'cut'
       drop()
