@@ -74,10 +74,12 @@ function troubleTests(server: TestPostgres): void {
     await client.end()
   })
 
-  const given = async () => {
+  const given = async (setting?: string) => {
     const url = await server.freshDatabase()
     const admin = new pg.Client({ connectionString: url, application_name: 'admin' })
     await admin.connect()
+    if (setting !== undefined)
+      await admin.query(`do $$ begin execute format('alter database %I set ${setting}', current_database()); end $$`)
     const store = await openPostgresStore({ url, surroundings: realSurroundings() })
     return { url, admin, store }
   }
@@ -156,7 +158,7 @@ function troubleTests(server: TestPostgres): void {
     await admin.query('set default_transaction_read_only = off')
     await set('off')
     await until(async () => (await put()) === 'written', 'it writes again')
-    assert.equal((await store.health()).writable, true)
+    await until(async () => (await store.health()).writable, 'it knows that it writes again')
     await store.close()
     await admin.end()
   })
@@ -213,13 +215,13 @@ function troubleTests(server: TestPostgres): void {
     })
     return runs
   }
-  const untilBlocked = async (admin: pg.Client) => {
-    const blocked = `select 1 ${others} and wait_event_type = 'Lock'`
-    while ((await admin.query(blocked)).rowCount === 0) await wait(5)
+  const untilBlocked = async (eye: pg.Client, name: 'signet' | 'admin' = 'signet') => {
+    const blocked = `select 1 ${others.replace("'signet'", `'${name}'`)} and wait_event_type = 'Lock'`
+    await until(async () => (await eye.query(blocked)).rowCount !== 0, `${name} waits for a lock`)
   }
 
   test('a deadlock with another session is undone and tried again, and nobody hears of it', async () => {
-    const { admin, store, url } = await given()
+    const { admin, store, url } = await given('deadlock_timeout = 10')
     const eye = new pg.Client({ connectionString: url })
     await eye.connect()
     try {
@@ -228,16 +230,16 @@ function troubleTests(server: TestPostgres): void {
       await store.transact(async (tx) => {
         for (const client of clients) await tx.clients.create(client)
       })
-      // Whoever waits for longer than its own limit looks for deadlocks and is the one to give way: not this session.
+      // Whoever has waited for as long as its own limit looks for deadlocks, once, and is the one to give way: not this session, which waits first.
       await admin.query("set deadlock_timeout = '10min'")
       const touch = 'update clients set name = name where id = $1'
       await admin.query('begin')
       await admin.query(touch, [last.id])
       let crossing: Promise<unknown> | undefined
       const runs = await suspendAll(store, clients, async () => {
-        crossing ??= untilBlocked(eye)
-          .then(() => admin.query(touch, [first.id]))
-          .then(() => admin.query('commit'))
+        if (crossing !== undefined) return
+        crossing = admin.query(touch, [first.id]).then(() => admin.query('commit'))
+        await untilBlocked(eye, 'admin')
       })
       await crossing
       assert.ok(runs > 1, 'there was no deadlock')

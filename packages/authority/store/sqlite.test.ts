@@ -7,6 +7,7 @@ import { DatabaseSync } from 'node:sqlite'
 import { test } from 'node:test'
 import { setTimeout as wait } from 'node:timers/promises'
 import { manualSurroundings } from '@signet/testkit/surroundings.ts'
+import { until } from '@signet/testkit/until.ts'
 import { realSurroundings } from '../surroundings.ts'
 import { aClient, aFamily, anEntry, anEvent, aRotation, NOW_AT } from './contract/samples.contract.ts'
 import { openSqliteStore } from './sqlite.ts'
@@ -109,11 +110,7 @@ test('the log is moved into the file by another thread, and does not grow withou
     )
     await wait(50)
   }
-  const limit = performance.now() + 20_000
-  while (statSync(path).size < 20_000_000) {
-    assert.ok(performance.now() < limit, 'the log was not moved')
-    await wait(50)
-  }
+  await until(() => statSync(path).size >= 20_000_000, 'the log is moved')
   assert.ok(statSync(`${path}-wal`).size < 200_000_000)
   await store.close()
   assert.equal(existsSync(`${path}-wal`), false, 'nothing is left in it after the end')
@@ -165,15 +162,17 @@ test('a backup taken under load is whole, and holds what was acknowledged before
 test('a work that waits for something else is given up, and those beside it go on', async () => {
   const surroundings = manualSurroundings()
   const store = await openSqliteStore({ path: ':memory:', surroundings })
+  const isStuck = Promise.withResolvers<void>()
   const stuck = assert.rejects(
     store.transact(async (tx) => {
       await tx.meta.put('stuck', 'yes')
+      isStuck.resolve()
       await new Promise(() => undefined)
     }),
     /waited 5000 ms for something other than itself/,
   )
   const beside = store.transact((tx) => tx.meta.put('beside', 'yes'))
-  await wait(20)
+  await isStuck.promise
   surroundings.clock.advance(5_000)
   await stuck
   await beside
