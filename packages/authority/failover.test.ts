@@ -104,7 +104,7 @@ async function whenItAnswers<T>(ask: () => Promise<T>): Promise<T> {
   }
 }
 
-const soundness = async ({ store, keys }: Authority) => (await auditReport(store.audit, keys)).findings
+const soundness = ({ store, keys }: Authority) => whenItAnswers(async () => (await auditReport(store.audit, keys)).findings)
 const newToken = () => newId<TokenId>(surroundings.clock.now(), surroundings.chance)
 
 describe('a PostgreSQL that was promoted', () => {
@@ -128,7 +128,8 @@ describe('a PostgreSQL that was promoted', () => {
 
       const head = await whenItAnswers(() => authority.store.revocations.head())
       assert.notEqual(head.epoch, before.epoch, 'the old numbering went on although an acknowledged entry is gone')
-      assert.ok(Number(await authority.store.meta.get(ISSUER_REVOKED)) > 0, 'grants of before go on')
+      const revokedMs = await whenItAnswers(() => authority.store.meta.get(ISSUER_REVOKED))
+      assert.ok(Number(revokedMs) > 0, 'grants of before go on')
       await whenItAnswers(() => revoke(authority, newToken()))
       assert.deepEqual(await soundness(authority), [])
     })
@@ -153,7 +154,8 @@ describe('a PostgreSQL that was promoted', () => {
     assert.notEqual(head.epoch, before.epoch, 'a node went on although what it had acknowledged is gone')
     await whenItAnswers(() => revoke(late.authority, newToken()))
     await whenItAnswers(() => revoke(authority, newToken()))
-    assert.equal((await authority.store.revocations.head()).epoch, head.epoch, 'it was settled again')
+    const headNow = await whenItAnswers(() => authority.store.revocations.head())
+    assert.equal(headNow.epoch, head.epoch, 'it was settled again')
     assert.deepEqual(await soundness(authority), [])
   })
 
@@ -166,10 +168,10 @@ describe('a PostgreSQL that was promoted', () => {
     await here.failOver()
     const token = newToken()
     await whenItAnswers(() => revoke(authority, token))
-    const head = await authority.store.revocations.head()
+    const head = await whenItAnswers(() => authority.store.revocations.head())
     assert.equal(head.epoch, before.epoch)
     // More than one entry, when its commit was late and it was raised.
-    const since = await authority.store.revocations.after(before.seq, 100)
+    const since = await whenItAnswers(() => authority.store.revocations.after(before.seq, 100))
     assert.deepEqual([since[0]?.seq, new Set(since.map(({ target }) => target))], [before.seq + 1, new Set([token])])
     assert.deepEqual(await soundness(authority), [])
   })
@@ -181,7 +183,8 @@ describe('a PostgreSQL that was promoted', () => {
     const starting = here.start()
     starting.catch(() => {}) // Heard below.
     await here.failOver()
-    await (await starting).store.revocations.head()
+    const { store } = await starting
+    await whenItAnswers(() => store.revocations.head())
   })
 
   test('is settled by a node that starts afterwards, once', async () => {
@@ -191,16 +194,13 @@ describe('a PostgreSQL that was promoted', () => {
     await here.authority.close()
     await here.failOver()
     const [one, two] = await Promise.all([here.start(), here.start()])
-    const head = await one.store.revocations.head()
+    const head = await whenItAnswers(() => one.store.revocations.head())
     assert.notEqual(head.epoch, before.epoch)
-    const promotions = await two.store.audit.search({
-      text: 'store.promoted',
-      fromMs: 0,
-      toMs: Number.MAX_SAFE_INTEGER,
-      limit: 10,
-    })
+    const about = { text: 'store.promoted', fromMs: 0, toMs: Number.MAX_SAFE_INTEGER, limit: 10 }
+    const promotions = await whenItAnswers(() => two.store.audit.search(about))
     assert.equal(promotions.length, 1)
     const three = await here.start()
-    assert.equal((await three.store.revocations.head()).epoch, head.epoch, 'it was settled again')
+    const headThere = await whenItAnswers(() => three.store.revocations.head())
+    assert.equal(headThere.epoch, head.epoch, 'it was settled again')
   })
 })

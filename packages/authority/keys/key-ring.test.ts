@@ -4,6 +4,7 @@ import { test } from 'node:test'
 import { Fault } from '@signet/kernel/errors.ts'
 import type { KeyId } from '@signet/kernel/ids.ts'
 import { manualSurroundings } from '@signet/testkit/surroundings.ts'
+import { until } from '@signet/testkit/until.ts'
 import { defaultSettings, type PolicySettings } from '../policy/settings.ts'
 import type { KeyPurpose, KeyState } from '../store/ports/keys.ts'
 import { openSqliteStore } from '../store/sqlite.ts'
@@ -351,16 +352,15 @@ test('a node that has reason to doubt its keys signs nothing until it has read t
   await new Promise((resolve) => setImmediate(resolve))
   assert.throws(() => ring.signer('token'), Fault, 'a reading that failed dispels nothing')
   down = false
-  const until = performance.now() + 10_000
-  for (;;) {
+  await until(() => {
     try {
       assert.notEqual(ring.signer('token').id, gone)
-      break
+      return true
     } catch (error) {
-      if (!(error instanceof Fault) || performance.now() > until) throw error
-      await new Promise((resolve) => setImmediate(resolve))
+      if (!(error instanceof Fault)) throw error
+      return false
     }
-  }
+  }, 'it signs again')
 })
 
 test('a node whose ticks have stopped looks again by itself', async () => {
