@@ -3,7 +3,7 @@
  * checked before anybody uses them.
  */
 import type { Secret } from '@signet/kernel/secret.ts'
-import type { Clock } from '@signet/kernel/surroundings.ts'
+import type { Clock, Timers } from '@signet/kernel/surroundings.ts'
 import { type ZodType, z } from 'zod'
 import { REGION_SCOPE, regionClient } from './link-messages.ts'
 
@@ -51,7 +51,17 @@ const RENEW_BEFORE_MS = 30_000
 
 const tokenAnswer = z.object({ access_token: z.string().max(16_384), expires_in: z.number().positive() })
 
-export function openLink(peer: Peer, parts: { readonly self: string; readonly issuer: string; readonly clock: Clock }): Link {
+export interface LinkParts {
+  readonly self: string
+  readonly issuer: string
+  readonly clock: Clock
+  readonly timers: Timers
+  /** The system's unless given. */
+  readonly fetch?: typeof fetch | undefined
+}
+
+export function openLink(peer: Peer, parts: LinkParts): Link {
+  const { timers, fetch: ask = fetch } = parts
   const closed = new AbortController()
   let token: { readonly text: string; readonly untilMs: number } | undefined
   let asking: Promise<string> | undefined
@@ -98,12 +108,16 @@ export function openLink(peer: Peer, parts: { readonly self: string; readonly is
   }
 
   async function send(path: string, request: RequestInit): Promise<{ status: number; body: string }> {
+    const late = new AbortController()
+    const timer = timers.after(PATIENCE_MS, () => late.abort(new Error('no answer in time')))
     try {
-      const signal = AbortSignal.any([closed.signal, AbortSignal.timeout(PATIENCE_MS)])
-      const response = await fetch(peer.url + path, { ...request, redirect: 'error', signal })
+      const signal = AbortSignal.any([closed.signal, late.signal])
+      const response = await ask(peer.url + path, { ...request, redirect: 'error', signal })
       return { status: response.status, body: await bounded(response) }
     } catch (cause) {
       throw cause instanceof LinkTrouble ? cause : new LinkTrouble('unreachable', { cause })
+    } finally {
+      timer.cancel()
     }
   }
 }

@@ -40,6 +40,8 @@ export interface Regions {
 export type RegionParts = Omit<ExportParts, 'name' | 'peers'> &
   Omit<FollowParts, 'self' | 'peer' | 'link' | 'checkKeys'> & {
     readonly registry: Pick<Registry, 'lookNow'>
+    /** How other regions are reached; the system's unless given. */
+    readonly fetch?: typeof fetch | undefined
     /** Whether a key was sealed under the master key that we have. */
     opens(key: KeyRecord): boolean
   }
@@ -49,7 +51,7 @@ const FIRST_ANSWERS_MS = 10_000
 
 /** Resolves once every other region has been asked: one that took over while this one was away is heard before anything is issued here. */
 export async function openRegions(config: RegionConfig, parts: RegionParts): Promise<Regions> {
-  const { store, clock, issuer } = parts
+  const { store, issuer, clock, timers, fetch } = parts
   const names = config.peers.map(({ name }) => name)
   await store.transact(async (tx) => {
     for (const { name } of await tx.peers.all()) if (!names.includes(name)) await tx.peers.delete(name)
@@ -57,7 +59,9 @@ export async function openRegions(config: RegionConfig, parts: RegionParts): Pro
   })
   const exported = exportLog({ ...parts, name: config.name, peers: names })
   const followed: FollowedPeer[] = []
-  const links = new Map(config.peers.map((peer) => [peer.name, openLink(peer, { self: config.name, issuer, clock })]))
+  const links = new Map(
+    config.peers.map((peer) => [peer.name, openLink(peer, { self: config.name, issuer, clock, timers, fetch })]),
+  )
   try {
     for (const peer of config.peers) {
       const link = links.get(peer.name) as Link
