@@ -186,6 +186,30 @@ test('what comes in time is copied; what comes late is covered, past everything 
   await two.close()
 })
 
+test('a scope, and a grant of here that was reported there, are covered as well: tokens were issued for them until we heard', async () => {
+  const { west, east, subject, close } = await twoWorlds()
+  const { grant } = await east.addLogin(subject)
+  await west.revoker.revoke({ kind: 'scope', id: 'api:read' }, WHY)
+  await west.revoker.revoke({ kind: 'grant', id: grant }, WHY)
+  const elsewhere = west.token<string>()
+  await west.revoker.revoke({ kind: 'grant', id: elsewhere }, WHY)
+  east.advance(10_000)
+  const issuedAtMs = east.clock.now()
+  await importPage('other', START, await pageOf(west, START, 10), east)
+  assert.equal(await east.isDead({ scope: 'api:read' }, issuedAtMs), 'scope')
+  assert.equal(await east.isDead({ grant }, issuedAtMs), 'grant')
+  assert.deepEqual(
+    (await east.log()).map(({ kind, act, origin }) => [kind, act, origin]),
+    [
+      ['scope', 'cover', undefined],
+      ['grant', 'cover', undefined],
+      ['grant', 'revoke', 'other'], // Nobody here issues for it.
+    ],
+  )
+  assert.equal((await east.store.families.find(grant))?.family.status, 'revoked')
+  await close()
+})
+
 test('grants and sessions end although the entry that says so has long expired', async () => {
   const two = await twoWorlds()
   const { west, east, subject } = two

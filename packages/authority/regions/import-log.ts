@@ -4,12 +4,12 @@
  *
  * A cutoff lies past everything issued before its acknowledgment *there*. What is issued here until we hear of it may lie past it,
  * when the way was long or the clocks differ. So an entry on a subject, a client or the issuer, for which both regions issue, is *covered*
- * when it comes late: by one of our own, past everything issued here, which goes back to the others and is never covered again. Of all
- * other kinds there is one home, and nobody else issues for them.
+ * when it comes late: by one of our own, past everything issued here, which goes back to the others and is never covered again. So is one
+ * on a scope, and one on a grant that lives here, which may be reported anywhere. Of all other kinds there is one home, where they end.
  */
 import type { Bus } from '@signet/bus/bus.ts'
 import { fault } from '@signet/kernel/errors.ts'
-import type { KeyId, TokenId } from '@signet/kernel/ids.ts'
+import type { FamilyId, KeyId, TokenId } from '@signet/kernel/ids.ts'
 import { type Chance, epochSeconds, type Sha256 } from '@signet/kernel/surroundings.ts'
 import { audited } from '../audit/events.ts'
 import type { PolicySettings } from '../policy/settings.ts'
@@ -83,6 +83,8 @@ interface Taking {
   readonly cutoffMs: number
   readonly appended: boolean
   readonly isCover: boolean
+  /** Tokens may have been issued for it here until it came. */
+  readonly isIssuedHere: boolean
 }
 
 async function takeOver(tx: Tx, peer: string, entry: WireEntry, parts: ImportParts): Promise<Taking> {
@@ -93,10 +95,11 @@ async function takeOver(tx: Tx, peer: string, entry: WireEntry, parts: ImportPar
   // Bounded like our own: a snapshot has no room for more, and one such entry would be the end of all of them.
   const dropAfter = Math.min(entry.drop_after, longestDropAfter(entry.cutoff_ms, parts.settings))
   const span = { cutoffMs: entry.cutoff_ms, dropAfter }
-  const taking = { target, entry, cutoffMs: span.cutoffMs, isCover: false, appended: false }
+  const isIssuedHere = await mayBeIssuedHere(tx, target, entry)
+  const taking = { target, entry, cutoffMs: span.cutoffMs, isCover: false, appended: false, isIssuedHere }
   // The other region renumbered its log and tells it anew: whatever began here since must not end by it.
   if (known.some((one) => isTaken(one, peer, entry))) return taking
-  if (mayBeLate(target, entry) && entry.cutoff_ms - slackMsOf(parts.settings) < tx.nowMs + COMMIT_MS) {
+  if (isIssuedHere && entry.cutoff_ms - slackMsOf(parts.settings) < tx.nowMs + COMMIT_MS) {
     return cover(tx, peer, target, entry, parts)
   }
   const prior = await notePrior(tx, target, actOf(entry), parts.sha256)
@@ -120,13 +123,13 @@ async function cover(tx: Tx, peer: string, target: KnownTarget, entry: WireEntry
   await prior?.keep(span)
   const { salt } = await tx.revocations.head()
   tx.revocations.append(logEntry(target, keyOf(parts.sha256, salt, target), span, entry, 'cover'))
-  return { target, entry, cutoffMs, appended: true, isCover: true }
+  return { target, entry, cutoffMs, appended: true, isCover: true, isIssuedHere: true }
 }
 
 /** The commit itself may have taken so long that it is late only now. */
 async function coverLate(peer: string, takings: readonly Taking[], parts: ImportParts): Promise<number> {
   const { store, settings } = parts
-  let left = takings.filter(({ target, entry, appended }) => appended && mayBeLate(target, entry))
+  let left = takings.filter(({ appended, isIssuedHere }) => appended && isIssuedHere)
   let covered = 0
   for (let round = 0; left.length > 0; round++) {
     const nowMs = await store.now()
@@ -143,8 +146,13 @@ async function coverLate(peer: string, takings: readonly Taking[], parts: Import
   return covered
 }
 
-const mayBeLate = (target: KnownTarget, entry: WireEntry): boolean =>
-  target.isOwn && WIDE.includes(target.kind) && entry.act !== 'cover'
+/** Kinds for which every region issues. */
+const EVERYWHERE: readonly string[] = [...WIDE, 'scope']
+
+async function mayBeIssuedHere(tx: Tx, { isOwn, kind, id }: KnownTarget, { act }: WireEntry): Promise<boolean> {
+  if (!isOwn || act === 'cover') return false
+  return EVERYWHERE.includes(kind) || (kind === 'grant' && (await tx.families.status(id as FamilyId)) !== undefined)
+}
 
 /** Of a cover's target nothing ends here that had not ended; new tokens are issued past it. */
 const actOf = ({ act }: WireEntry) => (act === 'cover' ? 'renew' : act)
