@@ -42,7 +42,7 @@ export interface FollowParts extends ImportParts {
   readonly peer: { readonly name: string; readonly url: string }
   readonly link: Link
   readonly store: Store
-  readonly registry: Pick<Registry, 'clockOffsetMs'>
+  readonly registry: Pick<Registry, 'clockOffsetMs' | 'position' | 'follow'>
   readonly settings: PolicySettings
   readonly bus: Bus
   readonly surroundings: Surroundings
@@ -86,6 +86,20 @@ export async function followPeer(parts: FollowParts): Promise<FollowedPeer> {
   let takenOver = await isTakenOver(store.meta, peer.name)
   let problem: PeerStatus['problem']
   let closed = false
+  /** Raised when our own log begins anew: maybe in a store that went back in time, and has not what was taken over since. */
+  let beginnings = 0
+  let isDoubted = false
+  let epoch = parts.registry.position?.epoch
+  const following = parts.registry.follow({
+    applied() {},
+    reset(position) {
+      if (position.epoch === epoch) return
+      epoch = position.epoch
+      beginnings++
+      isDoubted = true
+      fresh = undefined
+    },
+  })
   let wake = () => {}
   let toldAsked = () => {}
   const asked = new Promise<void>((resolve) => {
@@ -100,6 +114,7 @@ export async function followPeer(parts: FollowParts): Promise<FollowedPeer> {
     look,
     async close() {
       closed = true
+      following.stop()
       toldAsked()
       link.close()
       wake()
@@ -146,6 +161,8 @@ export async function followPeer(parts: FollowParts): Promise<FollowedPeer> {
 
   /** One question and what follows from its answer. */
   async function turn(): Promise<void> {
+    if (isDoubted) await remember()
+    const begun = beginnings
     const sent = { wall: clock.now(), monotonic: clock.monotonic() }
     const asked = { epoch: place.epoch, after: place.seq, have_epoch: stored.epoch, have: stored.seq }
     const page = await link.get('/region/log', { region: parts.self, ...asked, wait_ms: LONGEST_WAIT_MS }, logPage)
@@ -155,7 +172,7 @@ export async function followPeer(parts: FollowParts): Promise<FollowedPeer> {
     if (page.gap) throw new LinkTrouble('entries_were_lost')
     if (page.keys !== keysDigest) await takeKeys()
     if (!(await takePage(page))) return
-    if (!page.complete) return
+    if (!page.complete || begun !== beginnings) return
     fresh = sent
     toldAsked()
     if (!takenOver && sent.monotonic - provenAtMs < PROVE_MS) return
@@ -202,6 +219,20 @@ export async function followPeer(parts: FollowParts): Promise<FollowedPeer> {
     await store.transact((tx) => tx.peers.putKeys(peer.name, list))
     keysDigest = digest
     parts.bus.publish('keys')
+  }
+
+  /** Goes on from what the store says, as after a start. */
+  async function remember(): Promise<void> {
+    const begun = beginnings
+    const [rememberedPlace, remembered] = await Promise.all([readPlace(), rememberedFreshness()])
+    takenOver = await isTakenOver(store.meta, peer.name)
+    stored = rememberedPlace
+    place = stored
+    keysDigest = ''
+    provenAtMs = Number.NEGATIVE_INFINITY
+    if (begun !== beginnings) return
+    fresh = remembered
+    isDoubted = false
   }
 
   async function look(): Promise<void> {

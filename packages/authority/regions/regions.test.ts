@@ -228,6 +228,32 @@ describe('two regions', () => {
     }
   })
 
+  test('what a store that went back in time had taken over is taken over anew, though nothing new has come', async () => {
+    const two = await startTwoRegions()
+    const { west, east } = two
+    try {
+      await two.settled()
+      const { surroundings, store } = east
+      const [before] = await store.peers.all()
+      const token = newId<TokenId>(Date.now(), surroundings.chance)
+      await west.revoker.revoke({ kind: 'token', id: token }, WHY)
+      await two.settled()
+      assert.equal(await isDead(east, { token }, 1), true)
+      // As a standby that lagged, with the epoch that its promotion begins.
+      await store.transact(async (tx) => {
+        const { salt } = await tx.revocations.head()
+        const [now] = await tx.peers.all()
+        assert.ok(await tx.peers.advance('west', now as LogPlace, before as LogPlace))
+        assert.ok(await tx.revocations.newEpoch(newId<string>(Date.now(), surroundings.chance), salt, []))
+      })
+      await east.registry.lookNow()
+      await two.settled()
+      assert.equal(await isDead(east, { token }, 1), true)
+    } finally {
+      await two.close()
+    }
+  })
+
   test('one whose entries were lost is followed again when an operator says so, and only then', async () => {
     const two = await startPatientRegions()
     const { west, east } = two

@@ -21,6 +21,23 @@ it('the same for a single reader where other nodes commit to the store too', asy
   await sendsInGroups({ ...world, store }, 1, 17)
 })
 
+it('says nothing of how old its knowledge of other regions is in an epoch that it has not read', async () => {
+  const world = await openWorld()
+  const sign = (typ: string, payload: object) => signJwt(world.keys.signer('feed'), { typ }, payload)
+  const hub = openFeed({ ...world, sign, peersAgeMs: () => 5 })
+  const ageMs = async () =>
+    JSON.parse(Buffer.from((await hub.head('0123456789abcdef')).split('.')[1] as string, 'base64url').toString()).age_ms
+  assert.equal(await ageMs(), 5)
+  // Maybe of a store that went back in time, and without what it had taken over.
+  const { salt } = await world.store.revocations.head()
+  const head = world.store.transact((tx) => tx.revocations.newEpoch(world.token(), salt, [])).then(ageMs)
+  assert.equal(await head, Number.MAX_SAFE_INTEGER)
+  await world.registry.lookNow()
+  assert.equal(await ageMs(), 5)
+  hub.close()
+  await world.close()
+})
+
 async function sendsInGroups(world: Awaited<ReturnType<typeof openWorld>>, readers: number, everyMs: number): Promise<void> {
   const sign = (typ: string, payload: object) => signJwt(world.keys.signer('feed'), { typ }, payload)
   const hub = openFeed({ ...world, sign, maxReaders: 2 * MANY })

@@ -298,10 +298,14 @@ class Feed implements FeedHub {
   // ── Answers ──
 
   async head(probe: string): Promise<string> {
+    const { registry, issuer, peersAgeMs } = this.#parts
     // Asked before the log is read: what is taken over in between may not be below this head.
-    const age_ms = Math.min(MAX_AGE_MS, Math.ceil(this.#parts.peersAgeMs?.() ?? 0))
+    const [ageMs, known] = [peersAgeMs?.(), registry.position?.epoch]
     const { epoch, seq } = await this.#heads.read()
-    const payload: HeadPayload = { iss: this.#parts.issuer, epoch, seq, probe, age_ms }
+    // An epoch that was not read here yet may be of a store that went back in time, and has not what was taken over since.
+    const isKnown = ageMs === undefined || epoch === known
+    const age_ms = isKnown ? Math.min(MAX_AGE_MS, Math.ceil(ageMs ?? 0)) : MAX_AGE_MS
+    const payload: HeadPayload = { iss: issuer, epoch, seq, probe, age_ms }
     return this.#parts.sign(HEAD_TYPE, payload)
   }
 
