@@ -4,7 +4,7 @@
  * (revocation/feed.ts) say that much.
  */
 import type { Bus } from '@signet/bus/bus.ts'
-import type { Surroundings } from '@signet/kernel/surroundings.ts'
+import type { Surroundings, Timer } from '@signet/kernel/surroundings.ts'
 import type { PolicySettings } from '../policy/settings.ts'
 import type { Registry } from '../revocation/registry.ts'
 import type { LogPlace } from '../store/ports/peers.ts'
@@ -32,7 +32,11 @@ export interface FollowedPeer {
   /** Resolves with its first whole answer, or the first trouble. */
   readonly asked: Promise<void>
   status(): PeerStatus
-  ageMs(): number
+  /**
+   * What counts of its age. What a lost region signed is refused, so there is nothing to know of it; but that it is lost was read a moment
+   * ago, and another node may have found since that it has returned.
+   */
+  countedMs(): number
   /** Looks whether it was taken over. */
   look(): Promise<void>
   close(): Promise<void>
@@ -67,6 +71,8 @@ const LAST_WAIT_MS = 5000
 const PROVE_MS = 5000
 /** Entries that were only copies of our own move the place in memory; it is written down with the next that are not, or after so many. */
 const UNWRITTEN = 1000
+/** While it is taken over we look so often whether that still holds. */
+const LOOK_MS = 250
 
 interface Moment {
   readonly wall: number
@@ -83,6 +89,7 @@ export async function followPeer(parts: FollowParts): Promise<FollowedPeer> {
   let provenAtMs = Number.NEGATIVE_INFINITY
   let offsetMs: number | undefined
   let keysDigest = ''
+  let looked = moment()
   let takenOver = await isTakenOver(store.meta, peer.name)
   let problem: PeerStatus['problem']
   let closed = false
@@ -106,15 +113,17 @@ export async function followPeer(parts: FollowParts): Promise<FollowedPeer> {
     toldAsked = resolve
   })
   const running = run()
+  let looking = lookLater()
 
   return {
     asked,
     status: () => ({ name: peer.name, url: peer.url, ageMs: ageMs(), clockOffsetMs: offsetMs, place, problem, takenOver }),
-    ageMs,
+    countedMs: () => (takenOver && problem !== undefined ? Math.min(ageMs(), sinceMs(looked)) : ageMs()),
     look,
     async close() {
       closed = true
       following.stop()
+      looking.cancel()
       toldAsked()
       link.close()
       wake()
@@ -123,8 +132,26 @@ export async function followPeer(parts: FollowParts): Promise<FollowedPeer> {
   }
 
   function ageMs(): number {
-    if (fresh === undefined) return Number.POSITIVE_INFINITY
-    return Math.max(0, clock.now() - fresh.wall, clock.monotonic() - fresh.monotonic)
+    return fresh === undefined ? Number.POSITIVE_INFINITY : sinceMs(fresh)
+  }
+
+  function moment(): Moment {
+    return { wall: clock.now(), monotonic: clock.monotonic() }
+  }
+
+  function sinceMs({ wall, monotonic }: Moment): number {
+    return Math.max(0, clock.now() - wall, clock.monotonic() - monotonic)
+  }
+
+  function lookLater(): Timer {
+    return timers.after(LOOK_MS, () => {
+      const looked = takenOver ? lookUp() : Promise.resolve()
+      void looked
+        .catch(() => {})
+        .then(() => {
+          if (!closed) looking = lookLater()
+        })
+    })
   }
 
   async function run(): Promise<void> {
@@ -163,7 +190,7 @@ export async function followPeer(parts: FollowParts): Promise<FollowedPeer> {
   async function turn(): Promise<void> {
     if (isDoubted) await remember()
     const begun = beginnings
-    const sent = { wall: clock.now(), monotonic: clock.monotonic() }
+    const sent = moment()
     const asked = { epoch: place.epoch, after: place.seq, have_epoch: stored.epoch, have: stored.seq }
     const page = await link.get('/region/log', { region: parts.self, ...asked, wait_ms: LONGEST_WAIT_MS }, logPage)
     if (page.region !== peer.name) throw new LinkTrouble('wrong_region')
@@ -225,7 +252,7 @@ export async function followPeer(parts: FollowParts): Promise<FollowedPeer> {
   async function remember(): Promise<void> {
     const begun = beginnings
     const [rememberedPlace, remembered] = await Promise.all([readPlace(), rememberedFreshness()])
-    takenOver = await isTakenOver(store.meta, peer.name)
+    await lookUp()
     stored = rememberedPlace
     place = stored
     keysDigest = ''
@@ -235,8 +262,14 @@ export async function followPeer(parts: FollowParts): Promise<FollowedPeer> {
     isDoubted = false
   }
 
-  async function look(): Promise<void> {
+  async function lookUp(): Promise<void> {
+    const began = moment()
     takenOver = await isTakenOver(store.meta, peer.name)
+    looked = began
+  }
+
+  async function look(): Promise<void> {
+    await lookUp()
     if (problem !== 'entries_were_lost') return
     stored = await readPlace() // An operator may have begun anew.
     place = stored

@@ -212,6 +212,26 @@ describe('two regions', () => {
     }
   })
 
+  test('that a region is taken over counts for as long ago as it was read: another node may have found that it has returned', async () => {
+    const two = await startTwoRegions()
+    try {
+      const { east } = two
+      two.cut()
+      await until(() => east.regions?.status()[0]?.problem !== undefined)
+      await east.regions?.takeOver('west', WHY)
+      await until(() => (east.regions?.status()[0]?.ageMs ?? 0) > 1000)
+      assert.ok((east.regions?.ageMs() ?? 1e9) < (east.regions?.status()[0]?.ageMs ?? 0))
+      // One that is not cut off.
+      await east.store.transact((tx) => tx.meta.put('region_taken_over:west', ''))
+      const returned = performance.now()
+      await until(() => performance.now() - returned > 20)
+      const sinceMs = performance.now() - returned
+      assert.ok((east.regions?.ageMs() ?? 0) >= sinceMs - 1, 'nothing is known of what it has revoked since')
+    } finally {
+      await two.close()
+    }
+  })
+
   test('a place beyond the head is a gap, and nothing is let go for it', async () => {
     const two = await startTwoRegions()
     try {

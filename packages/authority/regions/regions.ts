@@ -85,9 +85,7 @@ export async function openRegions(config: RegionConfig, parts: RegionParts): Pro
     }),
     ageMs() {
       if (config.insecureIgnorePeerStaleness) return 0
-      // What a lost region signed is refused, so there is nothing to know of it.
-      const counted = followed.filter((peer) => !(peer.status().takenOver && peer.status().problem !== undefined))
-      return Math.max(0, ...counted.map((peer) => peer.ageMs()))
+      return Math.max(0, ...followed.map((peer) => peer.countedMs()))
     },
     async takeOver(peer, why) {
       const done = await takeOverRegion(peer, why, parts)
