@@ -13,7 +13,7 @@ import type { Store } from './store/store.ts'
 export interface HealthCheckParts {
   readonly store: Store
   readonly keys: Pick<KeyRing, 'records'>
-  readonly registry: Pick<Registry, 'ageMs' | 'clockOffsetMs'>
+  readonly registry: Pick<Registry, 'ageMs' | 'clockOffsetMs' | 'isClockWrong'>
   readonly hub: Pick<FeedHub, 'readers'>
   readonly bus: Pick<Bus, 'linked'>
   readonly settings: PolicySettings
@@ -98,17 +98,18 @@ function checkBus(bus: Pick<Bus, 'linked'>): Check {
   return { name: 'bus', state: 'warn', detail: 'wake-ups of other nodes do not arrive, so the log is polled: look at the bus' }
 }
 
-function checkClock({ registry, settings }: HealthCheckParts): Check {
+function checkClock({ registry }: HealthCheckParts): Check {
   const offsetMs = registry.clockOffsetMs()
-  if (offsetMs !== undefined && Math.abs(offsetMs) > settings.clockOffsetMilliseconds) {
+  const value = offsetMs === undefined ? {} : { value: Math.round(offsetMs) }
+  if (registry.isClockWrong()) {
     return {
       name: 'clock',
       state: 'failed',
       detail: "this node's clock is too far from the store's, so it does not mint: see its time synchronisation",
-      value: Math.round(offsetMs),
+      ...value,
     }
   }
-  return { name: 'clock', state: 'ok', ...(offsetMs === undefined ? {} : { value: Math.round(offsetMs) }) }
+  return { name: 'clock', state: 'ok', ...value }
 }
 
 /** The rarest task is due every minute. */

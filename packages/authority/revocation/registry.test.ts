@@ -336,9 +336,11 @@ it('stops minting when its clock is further from the store’s than the guard co
     () => registry.assertMayMint(),
     (error) => error instanceof Fault && error.code === 'clock_unsure',
   )
+  assert.ok(registry.isClockWrong())
   state.offsetMs = -400
   await pass(world, 5500)
   registry.assertMayMint()
+  assert.ok(!registry.isClockWrong())
   await close()
 })
 

@@ -36,6 +36,8 @@ export interface Registry {
   clockOffsetMs(): number | undefined
   /** Throws a fault when this node's knowledge or clock is beyond what the guard covers: it must not mint. */
   assertMayMint(): void
+  /** The store's clock is surely further from this node's than the policy bears. */
+  isClockWrong(): boolean
   /** Whether this node saw the entry arrive while its cutoff still lay far enough ahead (ADR 5). */
   sawInTime(epoch: string, seq: number): boolean
   /** An entry of this node's own came too late to be acknowledged, although it was seen here in time: it is to count as late. */
@@ -164,15 +166,23 @@ class LiveRegistry implements Registry {
     return this.#storeClock.offsetMs()
   }
 
+  isClockWrong(): boolean {
+    return this.#surelyOffMs() > this.#parts.settings.clockOffsetMilliseconds
+  }
+
+  /** An answer of the store that took long tells its time that much less exactly. */
+  #surelyOffMs(): number {
+    return Math.abs(this.clockOffsetMs() ?? 0) - this.#storeClock.giveMs()
+  }
+
   assertMayMint(): void {
     const { settings } = this.#parts
     const ageMs = this.ageMs()
     if (ageMs > settings.mintStalenessMilliseconds) {
       throw fault('store_unavailable', { because: `the log was last known whole ${Math.round(ageMs)} ms ago` })
     }
-    const offsetMs = Math.abs(this.clockOffsetMs() ?? 0) - this.#storeClock.giveMs()
-    if (offsetMs > settings.clockOffsetMilliseconds) {
-      const because = `this node's clock and the store's are at least ${Math.round(offsetMs)} ms apart`
+    if (this.isClockWrong()) {
+      const because = `this node's clock and the store's are at least ${Math.round(this.#surelyOffMs())} ms apart`
       throw fault('clock_unsure', { because, retryAfterSeconds: 5 })
     }
   }
