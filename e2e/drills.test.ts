@@ -182,8 +182,10 @@ const contentsOf = (database: string) =>
 async function streamsOf(url: string): Promise<unknown> {
   const link = openNatsLink({ servers: [url] }, realSurroundings())
   try {
-    while (link.connection === undefined) await wait(10)
-    return JSON.parse((await link.connection.request('$JS.API.STREAM.NAMES')).string()).streams ?? []
+    await until(() => link.connection !== undefined, 'NATS')
+    assert.ok(link.connection)
+    const answer = await link.connection.request('$JS.API.STREAM.NAMES', undefined, { timeout: PATIENCE_MS })
+    return JSON.parse(answer.string()).streams ?? []
   } finally {
     await link.close()
   }
@@ -199,10 +201,12 @@ describe('a drill in an environment that is in use', { skip: noPostgres }, () =>
   })
   after(() => world?.close())
 
+  const untilFleet = (isSo: (fleet: Fleet) => boolean) =>
+    until(async () => isSo(await world.admin.call('listFleet')), 'the fleet')
   const validator = async (name: string) => {
     const feedCredentials = await world.feedCredentials()
     const started = await startValidator({ issuer: world.issuer, audience: API, feedCredentials, validatorId: name })
-    while ((await world.admin.call('listFleet')).items.every(({ id }) => id !== name)) await wait(100)
+    await untilFleet(({ seq, items }) => items.some(({ id, applied }) => id === name && applied === seq))
     return {
       ...started,
       again: () => startValidator({ issuer: world.issuer, audience: API, feedCredentials, validatorId: name }),
@@ -286,8 +290,6 @@ describe('a drill in an environment that is in use', { skip: noPostgres }, () =>
   })
 
   it('fails when a validator does not follow, or falls silent meanwhile, and names it', async () => {
-    const untilFleet = (isSo: (fleet: Fleet) => boolean) =>
-      until(async () => isSo(await world.admin.call('listFleet')), 'the fleet')
     for (const fallsSilent of [false, true]) {
       const [here, silent] = [await validator('here'), await validator('silent')]
       try {
@@ -300,7 +302,8 @@ describe('a drill in an environment that is in use', { skip: noPostgres }, () =>
               // Once its silence is counted, not before: who was gone from the start is another case.
               if (fallsSilent) await isSo().then(() => age('silent'))
               if (fallsSilent) await untilFleet(({ counts }) => counts.gone > 0)
-              return run.until(what, 1000, isSo, lookMs)
+              const isFollowed = await isSo() // However long it takes: it stays so.
+              return run.until(what, 1000, async () => isFollowed, lookMs)
             }
             return compromisedToken.named?.play({ ...run, until: shortly }, world.admin) as Promise<void>
           },
@@ -317,9 +320,10 @@ describe('a drill in an environment that is in use', { skip: noPostgres }, () =>
   })
 
   it('is stopped by Ctrl-C, and leaves nothing behind', async () => {
-    const silent = await validator('silent')
+    /** Nobody but one that was there until now, and will not follow. */
+    const onlySilent = async () => (await validator('silent')).stop()
     try {
-      await silent.stop()
+      await onlySilent()
       const running = start(['drill', 'run', 'compromised-token', ...named])
       await running.said(/introspection says that it is dead/)
       assert.equal((await left()).length, 2)
@@ -329,9 +333,13 @@ describe('a drill in an environment that is in use', { skip: noPostgres }, () =>
       assert.match(out, /you stopped it, and nothing of it is left/)
       assert.deepEqual(await left(), [])
 
+      await onlySilent()
       const harming = start(['drill', 'run', 'mass-sign-out', ...named, '--yes', '--json'])
-      while ((await world.admin.call('listRevocations', { query: { after: 0, limit: 500 } })).items.at(-1)?.kind !== 'issuer')
-        await wait(50)
+      await until(
+        async () =>
+          (await world.admin.call('listRevocations', { query: { after: 0, limit: 500 } })).items.at(-1)?.kind === 'issuer',
+        'everybody is signed out',
+      )
       harming.interrupt()
       const stopped = await harming.ended
       const report = JSON.parse(stopped.out) as Report

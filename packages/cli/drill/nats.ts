@@ -5,7 +5,7 @@ import { printable } from '../output/printable.ts'
 import { EXIT, Trouble } from '../trouble.ts'
 import { byAuthority } from './by-authority.ts'
 
-const ANSWER_MS = 3000
+const ANSWER_MS = 10_000
 const LONGEST_GREETING = 64 * 1024
 
 /**
@@ -76,5 +76,17 @@ function greetingOf(server: string): Promise<Greeting> {
 }
 
 /** Deletes the stream that nodes made for this issuer's feed. */
-export const forgetFeed = (servers: readonly string[], issuer: string): Promise<unknown> =>
-  byAuthority('scratch-feed.ts', [issuer], { SIGNET_BUS: servers.join(',') })
+export async function forgetFeed(servers: readonly string[], issuer: string): Promise<void> {
+  try {
+    await byAuthority('scratch-feed.ts', [issuer], { SIGNET_BUS: servers.join(',') })
+  } catch (cause) {
+    throw new Trouble({
+      what: 'Could not take away what the drill left on the bus',
+      why: (cause as { stderr?: string }).stderr?.trim() || 'the server does not answer',
+      advice: `Check --bus. ${OWN}`,
+      exit: EXIT.unreachable, // So that it is asked again: a server on a machine that stands still answers too late.
+      code: 'bus',
+      cause,
+    })
+  }
+}

@@ -1,5 +1,6 @@
 /** As much of an OAuth client as drills need. */
 import { createHash, randomBytes } from 'node:crypto'
+import { setTimeout as wait } from 'node:timers/promises'
 import type { Browser } from '../start/browser.ts'
 
 export interface DrillClient {
@@ -23,9 +24,16 @@ export interface Answer {
 /** Nobody listens there: the code is read from the address. */
 export const REDIRECT = 'http://127.0.0.1:9/callback'
 
+const ANSWER_MS = 20_000
+/** Whoever is told to come back does so for so long. */
+const COME_BACK_MS = 5000
+const AGAIN_MS = 500
+
+export type Post = (path: string, form: Readonly<Record<string, string>>) => Promise<Answer>
+
 /** Form posts with the client's secret. No answer within `patienceMs`, or a torn one, has the status 0. */
-export function asClient(issuer: string, { id, secret }: Pick<DrillClient, 'id' | 'secret'>, patienceMs = 5000) {
-  return async (path: string, form: Readonly<Record<string, string>>): Promise<Answer> => {
+export function asClient(issuer: string, { id, secret }: Pick<DrillClient, 'id' | 'secret'>, patienceMs = ANSWER_MS): Post {
+  return async (path, form) => {
     try {
       const answer = await fetch(issuer + path, {
         method: 'POST',
@@ -40,6 +48,21 @@ export function asClient(issuer: string, { id, secret }: Pick<DrillClient, 'id' 
       }
     } catch {
       return { status: 0, retryAfter: false, body: {} }
+    }
+  }
+}
+
+/**
+ * As clients do that are told to come back: a node on a machine that stood still for a second knows too little to issue tokens until it has looked
+ * at its log. `toldTo` hears of each time.
+ */
+export function comingBack(post: Post, toldTo: () => void = () => {}): Post {
+  return async (path, form) => {
+    for (const untilMs = performance.now() + COME_BACK_MS; ; ) {
+      const answer = await post(path, form)
+      if (answer.status !== 503 || !answer.retryAfter || performance.now() > untilMs) return answer
+      toldTo()
+      await wait(AGAIN_MS)
     }
   }
 }

@@ -21,7 +21,7 @@ import { atPort, ownSchema, placeOf } from './database.ts'
 import type { Run } from './drill.ts'
 import { type Gate, openGate } from './gate.ts'
 import { forgetFeed } from './nats.ts'
-import { type Answer, asClient, authorize, type DrillClient, REDIRECT, redeeming } from './oauth.ts'
+import { type Answer, asClient, authorize, comingBack, type DrillClient, REDIRECT, redeeming } from './oauth.ts'
 
 /** What was found for it before it begins. */
 export interface ScratchPlace {
@@ -47,8 +47,10 @@ export interface Scratch {
   readonly gate: Pick<Gate, 'cut' | 'heal'>
   person(): Promise<{ readonly id: string; readonly username: string; readonly password: string }>
   signIn(person: { username: string; password: string }): Promise<Answer>
-  refresh(refreshToken: string): Promise<Answer>
-  credentials(): Promise<Answer>
+  /** `once`: not again when the answer is that it cannot be now. */
+  refresh(refreshToken: string, how?: 'once'): Promise<Answer>
+  /** `late` hears when it cannot be now, and is asked for again. */
+  credentials(late?: () => void): Promise<Answer>
   introspect(token: string): Promise<boolean>
   /** What the service answers to a call with this token; 0 when it does not. */
   call(token: string): Promise<number>
@@ -60,7 +62,7 @@ const SAMPLE = 'examples/sample-service/main.ts'
 const AUTHORITY = 'packages/authority/main.ts'
 
 /** What it may take until a call to the service is answered. */
-const PATIENCE_MS = 5000
+const PATIENCE_MS = 20_000
 
 /** Throws when there is nothing to make one from. */
 export function demandSample(): void {
@@ -139,7 +141,8 @@ export async function openScratch(run: Run, { database, nats = [], nodes: count,
     } as never,
   })
   const client = { id: made.id, secret: made.client_secret as string, resource }
-  const post = asClient(issuer, client)
+  const ask = asClient(issuer, client)
+  const post = comingBack(ask)
   return {
     issuer,
     admin,
@@ -156,8 +159,9 @@ export async function openScratch(run: Run, { database, nats = [], nodes: count,
       const code = await authorize(new Browser(), issuer, client.id, person, 'notes:read')
       return post('/token', redeeming(code ?? { code: '', verifier: '' })) // A failed sign-in shows as a refusal.
     },
-    refresh: (refreshToken) => post('/token', { grant_type: 'refresh_token', refresh_token: refreshToken }),
-    credentials: () => post('/token', { grant_type: 'client_credentials', resource, scope: 'notes:read' }),
+    refresh: (refreshToken, how) =>
+      (how === 'once' ? ask : post)('/token', { grant_type: 'refresh_token', refresh_token: refreshToken }),
+    credentials: (late) => comingBack(ask, late)('/token', { grant_type: 'client_credentials', resource, scope: 'notes:read' }),
     introspect: async (token) => (await post('/introspect', { token })).body.active === true,
     async call(token) {
       const headers = { authorization: `Bearer ${token}` }

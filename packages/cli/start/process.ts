@@ -15,7 +15,7 @@ export interface StartedProcess {
   kill(): Promise<void>
 }
 
-const READY_WITHIN_MS = 30_000
+const READY_WITHIN_MS = 60_000
 /** Longer than an authority gives its last requests. */
 const STOP_WITHIN_MS = 15_000
 /** The end of what a program wrote says why it ended. */
