@@ -1,4 +1,5 @@
 /** The OAuth side of the sample, on a standard client library: code with PKCE, refresh, revocation. */
+import { setTimeout as wait } from 'node:timers/promises'
 import * as oauth from 'oauth4webapi'
 import type { SampleSettings } from './settings.ts'
 
@@ -51,24 +52,36 @@ export async function createClient(settings: SampleSettings): Promise<SampleClie
     },
     async finish(callback, signIn) {
       const parameters = oauth.validateAuthResponse(server, client, callback, signIn.state)
-      const response = await oauth.authorizationCodeGrantRequest(
-        server,
-        client,
-        secret,
-        parameters,
-        redirectUri,
-        signIn.verifier,
-        options,
+      const response = await comingBack(() =>
+        oauth.authorizationCodeGrantRequest(server, client, secret, parameters, redirectUri, signIn.verifier, options),
       )
       return tokensOf(await oauth.processAuthorizationCodeResponse(server, client, response))
     },
     async refresh(refreshToken) {
-      const response = await oauth.refreshTokenGrantRequest(server, client, secret, refreshToken, options)
+      const response = await comingBack(() => oauth.refreshTokenGrantRequest(server, client, secret, refreshToken, options))
       return tokensOf(await oauth.processRefreshTokenResponse(server, client, response))
     },
     async revoke(token) {
-      await oauth.processRevocationResponse(await oauth.revocationRequest(server, client, secret, token, options))
+      await oauth.processRevocationResponse(
+        await comingBack(() => oauth.revocationRequest(server, client, secret, token, options)),
+      )
     },
+  }
+}
+
+const TRIES = 5
+const LONGEST_WAIT_SECONDS = 5
+
+/**
+ * With 503 the authority says that it cannot do it now, that nothing is decided, and when to come back (RFC 9110 §10.2.3): nobody is signed out for
+ * that.
+ */
+async function comingBack(ask: () => Promise<Response>): Promise<Response> {
+  for (let tries = 1; ; tries++) {
+    const response = await ask()
+    if (response.status !== 503 || tries === TRIES) return response
+    await response.body?.cancel()
+    await wait(Math.min(Number(response.headers.get('retry-after')) || 1, LONGEST_WAIT_SECONDS) * 1000)
   }
 }
 

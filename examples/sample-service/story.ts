@@ -84,8 +84,8 @@ export async function tell(step: Step, wallet: Wallet, parts: StoryParts): Promi
         () => undefined,
         (reason: unknown) => reason,
       )
-      if (!(error instanceof ResponseBodyError) || error.error !== 'invalid_grant')
-        return { ok: false, says: 'The stolen refresh token was honoured: that must not happen.' }
+      if (error === undefined) return { ok: false, says: 'The stolen refresh token was honoured: that must not happen.' }
+      if (!(error instanceof ResponseBodyError) || error.error !== 'invalid_grant') throw error
       return refusedWithin(
         validator,
         wallet.tokens.accessToken,
