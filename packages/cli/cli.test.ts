@@ -282,19 +282,26 @@ describe('the command line', () => {
       }
     }
     // Ctrl-C, when it is revoked and the answer is on its way.
-    const way = await startWay(world.issuer, ({ method, url }) => {
-      if (method === 'POST' && url?.endsWith('/revocations')) interrupted.interrupt()
+    const way = await startWay(world.issuer, ({ method, url }, status) => {
+      if (method === 'POST' && url?.endsWith('/revocations') && status === 200) interrupted.interrupt()
     })
     const interrupted = await revokeAndWait({ SIGNET_URL: way.url })
     const goOn = /^`signet fleet` says who is there and what they need; `signet receipt \d+ --wait 1\/1,60s` asks again\.\n$/
     await interrupted.ends(1, goOn)
     await way.close()
-    const cutOff = await revokeAndWait()
+    // Once it has asked in vain: an answer from before would say that nobody has applied it.
+    const inVain = Promise.withResolvers<void>()
+    const cut = await startWay(world.issuer, (_request, status) => {
+      if (status === undefined) inVain.resolve()
+    })
+    const cutOff = await revokeAndWait({ SIGNET_URL: cut.url })
     await cutOff.isMade()
     await world.stop()
+    await inVain.promise
     cutOff.interrupt()
     const unknown = /which validators have applied it is not known[\s\S]* do +`signet receipt \d+ --wait 1\/1,60s` asks again/i
     await cutOff.ends(3, unknown)
+    await cut.close()
     await world.restart()
     const nobody = await world.signet('revoke', 'scope', 'orders:read', '--yes', '--wait', '1s')
     assert.equal(nobody.code, 1, 'all that are there, and nobody is')
@@ -311,9 +318,11 @@ describe('the command line', () => {
     const first = new Promise<string>((resolve) => lines.once('line', resolve))
     const ended = new Promise<number | null>((resolve) => child.once('close', resolve))
     await until(async () => (await world.json('feed', 'status')).readers === 1, 'it reads the feed')
+    const { seq: before } = await world.json('feed', 'status')
     const { seq } = await world.json('suspend', 'client', 'worker', '--reason', 'maintenance')
     const seen = JSON.parse(await first)
-    assert.deepEqual([seen.seq, seen.kind, seen.target, seen.reason], [seq, 'client', 'worker', 'maintenance'])
+    assert.deepEqual([seen.seq, seen.kind, seen.target, seen.reason], [before + 1, 'client', 'worker', 'maintenance'])
+    assert.ok(seq > before, 'the same, or the one that raised it when the commit was late')
     assert.ok(seen.delay_ms >= 0 && seen.delay_ms < 600_000, 'not the delay but a time')
     assert.equal(await ended, 0)
     await world.json('resume', 'client', 'worker')
@@ -346,9 +355,10 @@ describe('the command line', () => {
   })
 
   test('undoes what was wrong and wide', async () => {
+    const { seq: before } = await world.json('feed', 'status')
     const { seq, epoch } = await world.json('revoke', 'client', 'worker', '--yes')
     const undone = await world.json('revoke', 'undo', String(seq), '--yes')
-    assert.equal(undone.removed, 1)
+    assert.equal(undone.removed, seq - before, 'with those that it raised, if its commit was late')
     assert.notEqual(undone.epoch, epoch)
     assert.equal((await world.signet('revoke', 'undo', '99999', '--yes')).code, 1)
   })
@@ -380,9 +390,12 @@ describe('the command line', () => {
   })
 
   test('finds nothing wrong on a well machine, and what is wrong on another', async () => {
-    const well = await world.json('doctor')
-    assert.equal(well.ok, true)
-    const checks = well.findings.map(({ check }: { check: string }) => check)
+    let well: { ok: boolean; findings: readonly { check: string }[] } = { ok: false, findings: [] }
+    await until(async () => {
+      well = JSON.parse((await world.signet('doctor', '--json')).out)
+      return well.ok // One that stood still just now is not.
+    }, 'it is well')
+    const checks = well.findings.map(({ check }) => check)
     for (const check of [
       'this program',
       'state files',
@@ -513,16 +526,19 @@ describe('the command line', () => {
   })
 })
 
-/** A way to an authority that tells of each request once its answer is there, before it goes on. */
-async function startWay(issuer: string, answered: (request: IncomingMessage) => void) {
+/** A way to an authority that tells of each request once its answer is there, before it goes on; without a status when there is none. */
+async function startWay(issuer: string, answered: (request: IncomingMessage, status: number | undefined) => void) {
   const server = createServer((incoming, answer) => {
     const { method, url, headers } = incoming
     const outgoing = request(issuer + url, { method, headers, agent: false }, (got) => {
-      answered(incoming)
+      answered(incoming, got.statusCode)
       answer.writeHead(got.statusCode ?? 502, got.headers)
       got.pipe(answer)
     })
-    outgoing.on('error', () => answer.destroy())
+    outgoing.on('error', () => {
+      answered(incoming, undefined)
+      answer.destroy()
+    })
     incoming.pipe(outgoing)
   })
   await new Promise<void>((resolve) => server.listen(0, 'localhost', resolve))

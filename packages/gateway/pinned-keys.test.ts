@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict'
 import { join } from 'node:path'
 import { afterEach, beforeEach, test } from 'node:test'
+import { freePort } from '@signet/testkit/free-port.ts'
 import { until } from '@signet/testkit/until.ts'
 import type { Validator } from '@signet/validator/index.ts'
 import { startIssuer, type TestIssuer, type TestKey, testKey } from '@signet/validator/issuer.testkit.ts'
@@ -28,7 +29,8 @@ const feedOf = (relay: RunningRelay, keys: readonly TestKey[]) => ({
 test('a reader whose pins are newer than its relay’s keys is well again once the relay has the newer ones', async () => {
   const [old, next, last] = [issuer.feedKey, testKey('feed-2'), testKey('feed-3')]
   issuer.feedJwks = [old, next]
-  const behind = await relayOf(undoing, issuer)
+  const port = await freePort() // To which it comes back.
+  const behind = await relayOf(undoing, issuer, undefined, { port })
   await behind.validator.ready()
   // Two rotations that the relay did not see, while the first key still verifies.
   issuer.feedJwks = [old, next, last]
@@ -42,7 +44,7 @@ test('a reader whose pins are newer than its relay’s keys is well again once t
   await reader.ready()
   const seq = issuer.revoke({ kind: 'subject', id: 'signed by the last' })
   await behind.close()
-  const over = { port: behind.port, stateDirectory: behind.directory, authorityKeys: pinned(issuer.feedJwks) }
+  const over = { port, stateDirectory: behind.directory, authorityKeys: pinned(issuer.feedJwks) }
   const relay = await relayOf(undoing, issuer, undefined, over)
   await reaches(relay.validator, seq)
   await reaches(reader, seq)

@@ -51,7 +51,7 @@ test('a revocation reaches, over two relays, a validator that has no way to the 
   const reader = readerOf(undoing, issuer, second)
   await reader.ready()
   assert.equal(verdictOn(reader, before), 'revoked')
-  assert.equal(verdictOn(reader, after, 'write'), 'allowed')
+  await until(() => verdictOn(reader, after, 'write') === 'allowed', 'it is fresh enough to write')
   const seq = issuer.revoke({ kind: 'subject', id: 'after' })
   await reaches(reader, seq)
   assert.equal(verdictOn(reader, after), 'revoked')
@@ -62,7 +62,7 @@ test('what a relay passes on is what the authority signed, byte for byte', async
   issuer.revoke({ kind: 'subject', id: 'one' })
   const relay = await relayOf(undoing, issuer)
   await relay.validator.ready()
-  await until(() => relay.stats().stalenessMs < 1000, 'the relay is fresh')
+  await until(() => relay.stats().stalenessMs < 1000 && issuer.openStreams() === 1, 'the relay is fresh, and hears what is sent')
   const seen: string[] = []
   const url = `${relay.url}/feed/stream?epoch=${issuer.epoch}&after=1`
   const request = get(url, (response) => response.setEncoding('utf8').on('data', (text: string) => void seen.push(text)))
@@ -108,7 +108,10 @@ test('a relay whose upstream is gone goes on answering, and says how old it is',
   await reader.ready()
   issuer.faults.status = 503
   issuer.dropStreams()
-  await until(() => reader.stats().stalenessMs > 2000, 'the reader gets old')
+  await until(
+    () => Math.min(reader.stats().stalenessMs, relay.stats().stalenessMs) > 2000,
+    'the reader gets old, for the relay does',
+  )
   assert.equal(verdictOn(reader, tokenFor('someone'), 'write'), 'stale')
   assert.equal(verdictOn(reader, tokenFor('someone'), 'read'), 'allowed')
   const { status, payload } = await headOf(relay)
@@ -199,7 +202,7 @@ test('a new epoch goes through relays, and an old one does not come back', async
   assert.equal(at(reader)?.epoch, 'epoch-1')
   delete issuer.faults.keysEpoch
   await reaches(reader, 0)
-  assert.equal(verdictOn(reader, token), 'allowed')
+  await until(() => verdictOn(reader, token) === 'allowed', 'it is alive again')
   // A relay that is stuck in the epoch before, or plays it again: its head is good, but of an epoch that was left.
   issuer.epoch = 'epoch-1'
   issuer.revoke({ kind: 'subject', id: 'wrongly' })
@@ -389,7 +392,8 @@ test('a relay that was restarted while its upstream is away serves what it kept,
   // Its guard comes with the upstream's metadata; until then only those who knew it before read from it.
   assert.equal((await fetch(`${after.url}${RELAY_PATH}`)).status, 503)
   const snapshot = await fetch(`${after.url}/feed/snapshot`)
-  assert.equal(snapshot.headers.get('etag'), `"${issuer.epoch}:1"`)
+  // The first; or, to a relay that had no patience with its stream, the next.
+  assert.ok([1, seq].some((each) => snapshot.headers.get('etag') === `"${issuer.epoch}:${each}"`))
   const { payload } = await headOf(after)
   assert.deepEqual([payload.seq, payload.epoch], [seq, issuer.epoch])
 })
