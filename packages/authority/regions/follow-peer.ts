@@ -29,7 +29,7 @@ export interface PeerStatus {
 }
 
 export interface FollowedPeer {
-  /** Resolves with its first whole answer, or the first trouble. */
+  /** Resolves with its first whole answer, or the first trouble of the way to it that does not pass by itself. */
   readonly asked: Promise<void>
   status(): PeerStatus
   /**
@@ -167,7 +167,8 @@ export async function followPeer(parts: FollowParts): Promise<FollowedPeer> {
         if (closed) return
         if (problem === undefined) parts.observe?.lost?.(peer.name, cause)
         problem = cause instanceof LinkTrouble ? cause.problem : 'store_unavailable'
-        toldAsked()
+        // Who says "come back" may know that we were declared lost; and what our own store did not take in we have not heard.
+        if (cause instanceof LinkTrouble && !cause.isPassing) toldAsked()
         await look().catch(() => {}) // The store is away, too: it is as it was.
         await pause(waitMs * (0.5 + (chance.bytes(1)[0] as number) / 512))
         waitMs = Math.min(LAST_WAIT_MS, waitMs * 2)

@@ -36,12 +36,18 @@ export type LinkProblem =
 
 export class LinkTrouble extends Error {
   readonly problem: LinkProblem
-  constructor(problem: LinkProblem, options?: { cause?: unknown }) {
+  /** It is there, and says "come back". */
+  readonly isPassing: boolean
+  constructor(problem: LinkProblem, options?: { cause?: unknown; isPassing?: boolean }) {
     super(problem, options)
     this.name = 'LinkTrouble'
     this.problem = problem
+    this.isPassing = options?.isPassing ?? false
   }
 }
+
+const unanswered = (status: number) =>
+  new LinkTrouble('unreachable', { cause: `status ${status}`, isPassing: status === 503 || status === 429 })
 
 const PATIENCE_MS = 5000
 /** A page of the log is some 100 KiB, a list of keys less. */
@@ -78,7 +84,7 @@ export function openLink(peer: Peer, parts: LinkParts): Link {
       const authorization = `Bearer ${await accessToken()}`
       const { status, body } = await send(path, { ...request, headers: { ...request.headers, authorization } })
       if (status === 200) return parse(body, schema)
-      if (status !== 401 && status !== 403) throw new LinkTrouble('unreachable', { cause: `status ${status}` })
+      if (status !== 401 && status !== 403) throw unanswered(status)
       token = undefined // It may have been revoked, or the key that signed it.
       if (attempt > 0) throw new LinkTrouble('unauthorized')
     }
@@ -101,7 +107,7 @@ export function openLink(peer: Peer, parts: LinkParts): Link {
       body: new URLSearchParams({ grant_type: 'client_credentials', scope: REGION_SCOPE, resource: parts.issuer }),
     })
     if (status >= 400 && status < 500 && status !== 429) throw new LinkTrouble('unauthorized', { cause: `status ${status}` })
-    if (status !== 200) throw new LinkTrouble('unreachable', { cause: `status ${status}` })
+    if (status !== 200) throw unanswered(status)
     const { access_token, expires_in } = parse(body, tokenAnswer)
     token = { text: access_token, untilMs: askedMs + Math.max(1000, expires_in * 1000 - RENEW_BEFORE_MS) }
     return access_token

@@ -1,5 +1,7 @@
 /** Two regions on embedded stores: what is taken back in one is taken back in both, and a cut link never looks fresh. */
 import assert from 'node:assert/strict'
+import { once } from 'node:events'
+import { createServer } from 'node:http'
 import { describe, test } from 'node:test'
 import type { HeadPayload } from '@signet/kernel/feed.ts'
 import { type ClientId, newId, type TokenId } from '@signet/kernel/ids.ts'
@@ -7,6 +9,7 @@ import type { TokenKeys } from '@signet/kernel/revocation.ts'
 import { createKeyer, isRevoked } from '@signet/kernel/token-keys.ts'
 import { basicAuth, startTestAuthority, type TestAuthority } from '@signet/testkit/authority.ts'
 import { knowsAll, startTwoRegions } from '@signet/testkit/regions.ts'
+import { startTcpProxy, type TcpProxy } from '@signet/testkit/tcp-proxy.ts'
 import { until } from '@signet/testkit/until.ts'
 import type { LogPlace } from '../store/ports/peers.ts'
 import { openSqliteStore } from '../store/sqlite.ts'
@@ -229,6 +232,32 @@ describe('two regions', () => {
       assert.ok((east.regions?.ageMs() ?? 0) >= sinceMs - 1, 'nothing is known of what it has revoked since')
     } finally {
       await two.close()
+    }
+  })
+
+  test('one that returns hears that it was declared lost before it begins, also from one that says "come back" at first', async () => {
+    const store = await openSqliteStore({ path: ':memory:', surroundings: realSurroundings() })
+    const two = await startTwoRegions({ east: { store } })
+    const { west, toWest } = two
+    const way = Promise.withResolvers<TcpProxy>()
+    let asked = 0
+    const busy = createServer((_request, answer) => {
+      answer.writeHead(503, { 'retry-after': '1', connection: 'close' }).end()
+      if (++asked === 3) busy.close(() => way.resolve(startTcpProxy(Number(new URL(west.url).port), toWest.port)))
+    })
+    try {
+      await two.restartEast(async () => {
+        await until(() => west.regions?.status()[0]?.problem !== undefined)
+        await west.regions?.takeOver('east', WHY)
+        await toWest.close()
+        await once(busy.listen(toWest.port, '127.0.0.1'), 'listening')
+      })
+      assert.ok(((await two.east.regions?.familiesEndedMs()) ?? 0) > 0)
+    } finally {
+      await two.close()
+      busy.close()
+      if (asked >= 3) await (await way.promise).close()
+      await store.close()
     }
   })
 
