@@ -13,24 +13,31 @@ export interface Balancer {
   readonly served: readonly number[]
   /** Nodes that are ready, as seen last. */
   readonly ready: readonly boolean[]
+  /** Nodes that could not be reached at all, as seen last. */
+  readonly gone: readonly boolean[]
   close(): Promise<void>
 }
 
 const LOOK_MS = 100
+/** Longer than a machine stands still. */
+const ANSWER_WITHIN_MS = 10_000
 
 export async function startBalancer(nodes: readonly number[], port = 0): Promise<Balancer> {
   const served = nodes.map(() => 0)
   const ready = nodes.map(() => true)
+  const gone = nodes.map(() => false)
   let turn = 0
-  let looking = true
+  const closing = new AbortController()
   const state = { only: undefined as number | undefined }
 
   function pick(): number {
     if (state.only !== undefined) return state.only
     for (let tries = 0; tries < nodes.length; tries++) {
       turn = (turn + 1) % nodes.length
-      if (ready[turn]) break
+      if (ready[turn]) return turn
     }
+    // The machine stood still, and none is ready until it has looked: the one that was last goes on, unless it is gone.
+    for (let tries = 0; tries < nodes.length && gone[turn]; tries++) turn = (turn + 1) % nodes.length
     return turn
   }
 
@@ -39,22 +46,22 @@ export async function startBalancer(nodes: readonly number[], port = 0): Promise
     served[node] = (served[node] ?? 0) + 1
     pass(incoming, answer, nodes[node] as number)
   })
-  async function look(): Promise<void> {
-    while (looking) {
-      await Promise.all(
-        nodes.map(async (node, n) => {
-          ready[n] = await isReady(node)
-        }),
-      )
+  server.keepAliveTimeout = 0 // Whoever closes a connection may do so in the moment in which it is used again.
+  async function look(node: number, n: number): Promise<void> {
+    while (!closing.signal.aborted) {
+      const seen = await lookAt(node, closing.signal)
+      ready[n] = seen === 'ready'
+      gone[n] = seen === 'gone'
       await new Promise((resolve) => setTimeout(resolve, LOOK_MS))
     }
   }
   await new Promise<void>((resolve) => server.listen(port, 'localhost', resolve))
-  const looks = look()
+  const looks = nodes.map(look)
   return {
     port: (server.address() as AddressInfo).port,
     served,
     ready,
+    gone,
     get only() {
       return state.only
     },
@@ -62,8 +69,8 @@ export async function startBalancer(nodes: readonly number[], port = 0): Promise
       state.only = node
     },
     async close() {
-      looking = false
-      await looks
+      closing.abort()
+      await Promise.all(looks)
       server.closeAllConnections()
       await new Promise((resolve) => server.close(resolve))
     },
@@ -82,12 +89,13 @@ function pass(incoming: IncomingMessage, answer: ServerResponse, port: number): 
   incoming.pipe(outgoing)
 }
 
-async function isReady(port: number): Promise<boolean> {
-  return fetch(`http://127.0.0.1:${port}/readyz`, { signal: AbortSignal.timeout(1000) }).then(
-    async (answer) => {
-      await answer.arrayBuffer()
-      return answer.ok
-    },
-    () => false,
-  )
+async function lookAt(port: number, closing: AbortSignal): Promise<'ready' | 'unready' | 'gone'> {
+  const signal = AbortSignal.any([closing, AbortSignal.timeout(ANSWER_WITHIN_MS)])
+  try {
+    const answer = await fetch(`http://127.0.0.1:${port}/readyz`, { signal })
+    await answer.arrayBuffer()
+    return answer.ok ? 'ready' : 'unready'
+  } catch {
+    return signal.aborted ? 'unready' : 'gone'
+  }
 }
