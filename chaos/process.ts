@@ -42,7 +42,7 @@ export interface Proc {
 }
 
 const ROOT = join(import.meta.dirname, '..')
-const READY_WITHIN_MS = 30_000
+const READY_WITHIN_MS = 60_000
 const STOP_WITHIN_MS = 10_000
 const LAST_WORDS = 2000
 

@@ -10,7 +10,7 @@ import type { Fault, Prepared } from './faults/fault.ts'
 import { type Figures, measure } from './figures.ts'
 import { insist } from './insist.ts'
 import { startJanitor } from './janitor.ts'
-import { createRecorder } from './recorder.ts'
+import { createRecorder, machineMs } from './recorder.ts'
 import { within } from './within.ts'
 import { startWorkload, type Workload } from './workload.ts'
 
@@ -24,6 +24,8 @@ export interface Run {
   /** By `performance.now()`: no round but the first begins later. */
   readonly untilMs?: number
   readonly validators: number
+  /** Everybody has at least so long to be well again, milliseconds, whatever the fault says: where it is not measured how long that takes. */
+  readonly wellWithinMs?: number
   /** The history also of a run without a breach. */
   readonly keep?: boolean
 }
@@ -106,7 +108,7 @@ interface Stretch {
 }
 
 async function runStretch(
-  { faults, engine, rounds, untilMs = Infinity, validators, keep = false }: Run,
+  { faults, engine, rounds, untilMs = Infinity, validators, wellWithinMs = 0, keep = false }: Run,
   first: number,
 ): Promise<Stretch> {
   const began = performance.now()
@@ -135,7 +137,7 @@ async function runStretch(
     for (const { begin } of faults) await within(STEP_WITHIN_MS, 'to begin', begin?.(cluster))
     setAt = performance.now()
     for (; round < rounds && (round === 0 || performance.now() < untilMs); round++)
-      await runRound(cluster, workload, faults[round % faults.length] as Fault, round, faults.length)
+      await runRound(cluster, workload, faults[round % faults.length] as Fault, { round, kinds: faults.length, wellWithinMs })
     endedAt = performance.now()
     await within(STEP_WITHIN_MS, 'to end the load', workload.stop())
     await within(SET_UP_WITHIN_MS, 'to look at the end', lookAtTheEnd(cluster, workload))
@@ -180,7 +182,14 @@ export function reasonOf(error: unknown): string {
     .slice(0, 300)
 }
 
-async function runRound(cluster: Cluster, workload: Workload, fault: Fault, round: number, kinds: number): Promise<void> {
+interface Turn {
+  readonly round: number
+  /** Of faults, which come in turn. */
+  readonly kinds: number
+  readonly wellWithinMs: number
+}
+
+async function runRound(cluster: Cluster, workload: Workload, fault: Fault, { round, kinds, wellWithinMs }: Turn): Promise<void> {
   const turn = Math.floor(round / kinds)
   const { recorder } = cluster.surroundings
   await wait(50 + Math.random() * 200)
@@ -190,7 +199,7 @@ async function runRound(cluster: Cluster, workload: Workload, fault: Fault, roun
   await wait(least + Math.random() * (most - least))
   await within(STEP_WITHIN_MS, `to end ${fault.name}`, fault.heal(cluster, turn))
   const healedAt = recorder.note({ is: 'fault', round, phase: 'healed', name: fault.name })
-  const withinMs = fault.wellWithinMs ?? WELL_WITHIN_MS
+  const withinMs = Math.max(wellWithinMs, fault.wellWithinMs ?? WELL_WITHIN_MS)
   const { missing, last } = await untilWell(cluster, workload, withinMs)
   recorder.note({ is: 'well', round, tookMs: Math.round(recorder.now() - healedAt), withinMs, missing, last })
   await within(STEP_WITHIN_MS, `to make ready after ${fault.name}`, fault.after?.(cluster))
@@ -199,8 +208,16 @@ async function runRound(cluster: Cluster, workload: Workload, fault: Fault, roun
 
 const wait = (milliseconds: number) => new Promise<void>((resolve) => setTimeout(resolve, milliseconds))
 
-/** Every node does its job, every validator knows all that was acknowledged, tokens are issued. Who is not when the time is over, or was the last. */
-async function untilWell(cluster: Cluster, workload: Workload, withinMs: number): Promise<{ missing: string; last: string }> {
+/**
+ * Every node does its job, every validator knows all that was acknowledged, tokens are issued. Who is not when the time is over, or was the last.
+ * `sinceMs`, by the machine's clock: validators also know all that was acknowledged without a number by then.
+ */
+async function untilWell(
+  cluster: Cluster,
+  workload: Workload,
+  withinMs: number,
+  sinceMs = Number.NEGATIVE_INFINITY,
+): Promise<{ missing: string; last: string }> {
   let last = ''
   const until = performance.now() + withinMs
   const lacking = new Set<string>(['issuing', ...cluster.nodes.map(({ proc }) => proc.name)])
@@ -208,7 +225,7 @@ async function untilWell(cluster: Cluster, workload: Workload, withinMs: number)
   for (;;) {
     for (const node of cluster.nodes) if (lacking.has(node.proc.name) && (await node.ready())) lacking.delete(node.proc.name)
     if (lacking.has('issuing') && (await workload.requests.machine(workload.machine)).status === 200) lacking.delete('issuing')
-    const behind = cluster.watchers.filter(({ proc }, index) => !proc.running || !isCurrent(cluster, index, head))
+    const behind = cluster.watchers.filter(({ proc }, index) => !proc.running || !isCurrent(cluster, index, head, sinceMs))
     if (lacking.size === 0 && behind.length === 0) return { missing: '', last }
     last = [...lacking, ...behind.map(({ proc }) => proc.name)].join(', ')
     if (performance.now() > until) return { missing: last, last }
@@ -216,9 +233,10 @@ async function untilWell(cluster: Cluster, workload: Workload, withinMs: number)
   }
 }
 
-function isCurrent(cluster: Cluster, index: number, head: { epoch: string; seq: number } | undefined): boolean {
+function isCurrent(cluster: Cluster, index: number, head: { epoch: string; seq: number } | undefined, sinceMs: number): boolean {
   const watcher = cluster.watchers[index] as Cluster['watchers'][number]
-  if (ageOf(watcher) > FRESH_MS) return false
+  const age = ageOf(watcher)
+  if (age > FRESH_MS || machineMs() - age < sinceMs) return false
   return head === undefined || watcher.latest?.epoch !== head.epoch || watcher.latest.seq >= head.seq
 }
 
@@ -235,7 +253,7 @@ const LINEAGES = 10
 async function lookAtTheEnd(cluster: Cluster, workload: Workload): Promise<void> {
   const { recorder } = cluster.surroundings
   const { admin } = cluster
-  await untilWell(cluster, workload, WELL_WITHIN_MS)
+  await untilWell(cluster, workload, STEP_WITHIN_MS, machineMs())
   const tokens = [...workload.tokens].slice(-LAST_TOKENS).map(([name, { token }]) => ({ name, token }))
   await Promise.all(cluster.watchers.map((watcher) => watcher.lastWords(tokens)))
   for (const holding of workload.ended.slice(-LAST_REFRESHES)) await workload.requests.refresh(workload.shop, holding, 'revoked')

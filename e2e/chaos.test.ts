@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict'
 import { rm } from 'node:fs/promises'
 import { describe, it } from 'node:test'
+import { PATIENCE_MS } from '@signet/testkit/until.ts'
 import type { Engine } from '../chaos/cluster.ts'
 import type { Fault } from '../chaos/faults/fault.ts'
 import { FAULTS } from '../chaos/faults/faults.ts'
@@ -37,6 +38,7 @@ for (const engine of ['sqlite', 'postgres'] satisfies Engine[]) {
         engine,
         rounds: faults.length,
         validators: 3,
+        wellWithinMs: PATIENCE_MS,
       })
       assert.deepEqual({ breaches, failures }, { breaches: [], failures: [] })
       assert.ok(figures.revocations > faults.length && figures.requests > 50 && figures.verdicts > 500, JSON.stringify(figures))
