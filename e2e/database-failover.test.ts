@@ -7,7 +7,7 @@ import { describe, it } from 'node:test'
 import { type PostgresServer, startPostgresServer } from '@signet/testkit/postgres-server.ts'
 import { PATIENCE_MS } from '@signet/testkit/until.ts'
 import { startValidator } from './remote-validator.ts'
-import { API, Browser, claimsOf, createWorld, grant, type Tokens, tokenRequest, type World } from './world.ts'
+import { API, Browser, claimsOf, createWorld, grant, patientRequest, type Tokens, tokenRequest, type World } from './world.ts'
 
 const NODES = 3
 
@@ -48,7 +48,7 @@ describe('a cluster whose database', () => {
         )
 
         let tokens = await grant(world, new Browser(), shop, await world.person())
-        for (let node = 0; node < NODES; node++) tokens = granted(await refresh(world, node, shop, tokens))
+        for (let node = 0; node < NODES; node++) tokens = granted(await refreshAtLast(world, node, shop, tokens))
         assert.equal((await validator.check(tokens.access_token, ['read'])).allowed, true)
 
         const refusals: Answer[] = []
@@ -92,7 +92,7 @@ describe('a cluster whose database', () => {
           [[NODES + 1, 'active']],
         )
         tokens = successors[0] as Tokens
-        for (let node = 0; node < NODES; node++) tokens = granted(await refresh(world, node, shop, tokens))
+        for (let node = 0; node < NODES; node++) tokens = granted(await refreshAtLast(world, node, shop, tokens))
         assert.equal((await validator.check(tokens.access_token, ['read'])).allowed, true)
         const target = { kind: 'token', id: claimsOf(tokens.access_token).jti } as const
         await world.admin.call('revoke', { body: { target, reason: 'story' } })
@@ -114,8 +114,13 @@ describe('a cluster whose database', () => {
 
 const at = (world: World, node: number): string => `http://localhost:${world.nodes[node]?.port}`
 
-const refresh = (world: World, node: number, client: Client, { refresh_token }: Tokens): Promise<Answer> =>
-  tokenRequest(at(world, node), client, { grant_type: 'refresh_token', refresh_token: refresh_token as string })
+const refresh = (world: World, node: number, client: Client, tokens: Tokens): Promise<Answer> =>
+  tokenRequest(at(world, node), client, refreshing(tokens))
+
+const refreshAtLast = (world: World, node: number, client: Client, tokens: Tokens): Promise<Answer> =>
+  patientRequest(at(world, node), client, refreshing(tokens))
+
+const refreshing = ({ refresh_token }: Tokens) => ({ grant_type: 'refresh_token', refresh_token: refresh_token as string })
 
 function granted({ status, body }: Answer): Tokens {
   assert.equal(status, 200, JSON.stringify(body))

@@ -6,7 +6,7 @@ import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import { until } from '@signet/testkit/until.ts'
 import { type Region, startRegions } from './regions-world.ts'
-import { API, claimsOf, tokenRequest, unavailable } from './world.ts'
+import { API, claimsOf, patientRequest, unavailable } from './world.ts'
 
 const LOGIN = { username: 'ada', password: 'a long enough passphrase' }
 const JOB = { grant_type: 'client_credentials', scope: 'notes:read notes:write', resource: API }
@@ -28,7 +28,7 @@ describe('a region is lost, taken over, and returns', { skip: await unavailable(
         for (const { validator } of world.regions) {
           for (const token of [tokens.access_token, ...jobs]) await until(() => allows(validator, token, 'notes:write'))
         }
-        const refreshed = await (left[0] as Region).refresh(tokens.refresh_token as string)
+        const refreshed = await (left[0] as Region).refreshAtLast(tokens.refresh_token as string)
         assert.equal(refreshed.status, 200)
         const { access_token: access, refresh_token: newest } = refreshed.body as { access_token: string; refresh_token: string }
 
@@ -46,8 +46,10 @@ describe('a region is lost, taken over, and returns', { skip: await unavailable(
           const own = jobs[index] as string
           await until(async () => !(await allows(region.validator, own, 'notes:write')))
           assert.equal(await allows(region.validator, own), true)
-          const peer = await viewOf(west, region)
-          assert.ok(peer?.problem === 'unreachable' && (peer.age_ms ?? 0) > 5000 && !peer.taken_over, JSON.stringify(peer))
+          await until(async () => {
+            const peer = await viewOf(west, region)
+            return peer?.problem === 'unreachable' && (peer.age_ms ?? 0) > 5000 && !peer.taken_over
+          }, 'it is told that west is away')
           const away = await region.refresh(newest)
           assert.deepEqual([away.status, away.body.reason], [503, 'region_unavailable'])
         }
@@ -87,7 +89,7 @@ describe('a region is lost, taken over, and returns', { skip: await unavailable(
         // What begins there now is good everywhere, and can be taken back everywhere.
         const anew = await world.signIn(LOGIN)
         for (const { validator } of world.regions) await until(() => allows(validator, anew.access_token))
-        assert.equal((await (left[0] as Region).refresh(anew.refresh_token as string)).status, 200)
+        assert.equal((await (left[0] as Region).refreshAtLast(anew.refresh_token as string)).status, 200)
         const { gid } = claimsOf(anew.access_token)
         await west.admin.call('revoke', { body: { target: { kind: 'grant', id: gid }, reason: 'story' } })
         for (const { validator } of world.regions) await until(async () => !(await allows(validator, anew.access_token)))
@@ -99,13 +101,13 @@ describe('a region is lost, taken over, and returns', { skip: await unavailable(
 
 /** A hundred at once, spread over the regions: none gets a successor. */
 async function assertOver(regions: readonly Region[], token: string): Promise<void> {
-  const askers = Array.from({ length: 100 }, (_, index) => (regions[index % regions.length] as Region).refresh(token))
+  const askers = Array.from({ length: 100 }, (_, index) => (regions[index % regions.length] as Region).refreshAtLast(token))
   const answers = (await Promise.all(askers)).map(({ status, body }) => `${status} ${body.error}`)
   assert.deepEqual([...new Set(answers)], ['400 invalid_grant'])
 }
 
 async function jobAt({ url, shop }: Region): Promise<string> {
-  const { status, body } = await tokenRequest(url, shop, JOB)
+  const { status, body } = await patientRequest(url, shop, JOB)
   assert.equal(status, 200, JSON.stringify(body))
   return body.access_token
 }

@@ -13,7 +13,7 @@ import { startTcpProxy, type TcpProxy } from '@signet/testkit/tcp-proxy.ts'
 import { until } from '@signet/testkit/until.ts'
 import { createValidator, type Validator } from '@signet/validator'
 import { type StartedProcess, startProcess } from '../packages/cli/start/process.ts'
-import { API, Browser, grant, type Tokens, tokenRequest } from './world.ts'
+import { API, Browser, grant, patientRequest, type Tokens, type tokenRequest } from './world.ts'
 
 export interface Region {
   readonly name: string
@@ -29,7 +29,10 @@ export interface Region {
   readonly shop: { readonly id: string; readonly client_secret: string }
   /** Of a service near this region, which knows nothing but the issuer's name. */
   readonly validator: Validator
+  /** Answered also with 503 when it is another region that cannot be asked. */
   refresh(token: string): ReturnType<typeof tokenRequest>
+  /** Until whoever has it has been asked: he may have stood still. */
+  refreshAtLast(token: string): ReturnType<typeof tokenRequest>
   start(): Promise<void>
 }
 
@@ -165,9 +168,17 @@ async function open(place: Place, all: readonly Place[]): Promise<Region> {
     // The issuer's name leads to this region, as the nearest would.
     fetch: (input, init) => fetch(String(input).replace(issuer, url), init),
   })
+  const refresh = (token: string) => patientRequest(url, shop, { grant_type: 'refresh_token', refresh_token: token })
   return {
-    ...{ name, url, database, nodes, network, admin, adminAt, shop, validator, start },
-    refresh: (token) => tokenRequest(url, shop, { grant_type: 'refresh_token', refresh_token: token }),
+    ...{ name, url, database, nodes, network, admin, adminAt, shop, validator, start, refresh },
+    async refreshAtLast(token) {
+      let answer = await refresh(token)
+      await until(async () => {
+        if (answer.status === 503) answer = await refresh(token)
+        return answer.status !== 503
+      }, 'the token is known somewhere')
+      return answer
+    },
   }
 }
 

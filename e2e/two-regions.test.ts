@@ -7,7 +7,7 @@ import { test } from 'node:test'
 import { until } from '@signet/testkit/until.ts'
 import type { Validator } from '@signet/validator'
 import { type Region, startRegions } from './regions-world.ts'
-import { API, claimsOf, tokenRequest, unavailable } from './world.ts'
+import { API, claimsOf, patientRequest, unavailable } from './world.ts'
 
 test('two regions on two PostgreSQL clusters', { skip: await unavailable('postgres') }, async () => {
   const world = await startRegions({ west: 2, east: 1 })
@@ -26,13 +26,13 @@ test('two regions on two PostgreSQL clusters', { skip: await unavailable('postgr
     for (const validator of [here, there]) await until(() => allowed(validator, first.access_token, 'notes:write'))
 
     // He is served in east: his refresh token lives in west, and that is where it is rotated.
-    const next = await east.refresh(first.refresh_token as string)
+    const next = await east.refreshAtLast(first.refresh_token as string)
     assert.equal(next.status, 200, JSON.stringify(next.body))
 
     // Revoked at either node of west, dead in both regions; between the regions it takes the link's time more.
     for (let round = 0; round < 12; round++) {
       const job = { grant_type: 'client_credentials', scope: 'notes:read', resource: API }
-      const token = (await tokenRequest(west.url, west.shop, job)).body.access_token
+      const token = (await patientRequest(west.url, west.shop, job)).body.access_token
       for (const validator of validators) await until(() => allowed(validator, token))
       const target = { kind: 'token', id: claimsOf(token).jti } as const
       await west.adminAt(round % 2).call('revoke', { body: { target, reason: 'story' } })
@@ -55,7 +55,7 @@ test('two regions on two PostgreSQL clusters', { skip: await unavailable('postgr
     assert.deepEqual([away.status, away.body.reason], [503, 'region_unavailable'])
     west.network.heal()
     await until(async () => !(await allowed(there, last.access_token)))
-    const gone = await east.refresh(last.refresh_token as string)
+    const gone = await east.refreshAtLast(last.refresh_token as string)
     assert.deepEqual([gone.status, gone.body.error], [400, 'invalid_grant'])
 
     // One node of west less: the other goes on telling east.

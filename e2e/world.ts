@@ -164,12 +164,8 @@ export async function createWorld(options: WorldOptions = {}) {
     },
     /** Gets tokens as clients do. */
     token: (client: { id: string; client_secret?: string | undefined }, form: Readonly<Record<string, string>>) =>
-      persistently(() => tokenRequest(issuer, client, form)),
-    /** RFC 7662, asked by a client about a token of its own. */
-    async introspect(client: { id: string; client_secret?: string | undefined }, token: string): Promise<{ active: boolean }> {
-      const { body } = await tokenRequest(issuer, client, { token }, '/introspect')
-      return body as unknown as { active: boolean }
-    },
+      patientRequest(issuer, client, form),
+    introspect: (client: { id: string; client_secret?: string | undefined }, token: string) => introspect(issuer, client, token),
   }
 }
 
@@ -217,6 +213,21 @@ async function persistently<T extends Awaited<ReturnType<typeof tokenRequest>>>(
     if (!isLate || performance.now() > end) return answer
     await new Promise((resolve) => setTimeout(resolve, 100))
   }
+}
+
+/** One form to one endpoint, until it is answered. */
+export const patientRequest = (...request: Parameters<typeof tokenRequest>): ReturnType<typeof tokenRequest> =>
+  persistently(() => tokenRequest(...request))
+
+/** RFC 7662, asked by a client about a token of its own. Who gives no answer has not said that it is not active. */
+export async function introspect(
+  server: string,
+  client: { id: string; client_secret?: string | undefined },
+  token: string,
+): Promise<{ active: boolean }> {
+  const { status, body } = await patientRequest(server, client, { token }, '/introspect')
+  if (status !== 200) throw new Error(`/introspect answers ${status}: ${JSON.stringify(body)}`)
+  return body as unknown as { active: boolean }
 }
 
 /** One form to one endpoint, with HTTP Basic when the client has a secret. */
@@ -278,7 +289,7 @@ export async function grant(
   const code = callback.searchParams.get('code')
   if (code === null) throw new Error(`no code: ${callback.search}`)
   const form = { grant_type: 'authorization_code', code, redirect_uri: redirectUri, code_verifier: verifier }
-  const answer = await persistently(() => tokenRequest(world.issuer, client, form))
+  const answer = await patientRequest(world.issuer, client, form)
   if (answer.status !== 200) throw new Error(`code refused: ${JSON.stringify(answer.body)}`)
   return answer.body
 }
@@ -290,12 +301,19 @@ async function followToCallback(
   person: { username: string; password: string },
 ): Promise<URL> {
   browser.stopAt = redirectUri
-  await browser.open(url)
-  for (let pages = 0; pages < 4 && !browser.url.startsWith(redirectUri); pages++) {
-    await browser.submit({ username: person.username, password: person.password })
+  const isThere = () => browser.url.startsWith(redirectUri)
+  for (const end = performance.now() + PATIENCE_MS; ; ) {
+    browser.status = 0
+    await browser.open(url)
+    for (let pages = 0; pages < 4 && !isThere() && browser.status !== 503; pages++) {
+      await browser.submit({ username: person.username, password: person.password })
+    }
+    if (isThere()) return new URL(browser.url)
+    // "Come back", after the machine stood still: what was begun is begun again.
+    if (browser.status !== 503 || performance.now() > end)
+      throw new Error(`stopped at ${browser.url}: ${browser.status} ${browser.heading()}`)
+    await new Promise((resolve) => setTimeout(resolve, 100))
   }
-  if (!browser.url.startsWith(redirectUri)) throw new Error(`stopped at ${browser.url}: ${browser.status} ${browser.heading()}`)
-  return new URL(browser.url)
 }
 
 async function databaseFor(engine: Engine): Promise<{ url: string; drop(): Promise<void> }> {
