@@ -4,6 +4,7 @@
  */
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
+import type { ApiError } from '@signet/api/errors.ts'
 import { until } from '@signet/testkit/until.ts'
 import { Browser, createWorld, type Engine, grant, unavailable, type World } from './world.ts'
 
@@ -139,8 +140,17 @@ async function revokeSoon(
 
 async function feedHead(world: World): Promise<{ head: { epoch: string; seq: number } }> {
   const metadata = await world.admin.metadata()
-  const response = await world.admin.open(`${metadata.signet_feed?.head}?probe=${'p'.repeat(22)}`, 'signet:feed')
-  const jws = await response.text()
+  const open = () => world.admin.open(`${metadata.signet_feed?.head}?probe=${'p'.repeat(22)}`, 'signet:feed')
+  let jws = ''
+  await until(async () => {
+    try {
+      jws = await (await open()).text()
+      return true
+    } catch (error) {
+      if ((error as ApiError).status !== 503) throw error
+      return false // The store was late.
+    }
+  }, 'the head is told')
   return { head: JSON.parse(Buffer.from(jws.split('.')[1] as string, 'base64url').toString()) }
 }
 
