@@ -210,6 +210,29 @@ test('a scope, and a grant of here that was reported there, are covered as well:
   await close()
 })
 
+test('what both did stays when one takes its own back', async () => {
+  const { west, east, subject, close } = await twoWorlds()
+  const issuedAtMs = west.clock.now()
+  for (const world of [west, east]) {
+    await world.revoker.revoke({ kind: 'scope', id: 'api:read' }, WHY)
+    await world.revoker.revoke({ kind: 'subject', id: subject }, WHY)
+  }
+  const { revokedMs } = (await west.store.subjects.find(subject)) as { revokedMs: number }
+  await importPage('other', START, await pageOf(west, START, 10), east)
+  const { epoch } = await east.store.revocations.head()
+  const seqs = (await east.log()).flatMap(({ seq, origin }) => (origin === undefined ? [seq] : []))
+  await east.revoker.undo({ epoch, seqs }, WHY)
+  assert.equal(await east.isDead({ scope: 'api:read' }, issuedAtMs), 'scope')
+  assert.equal(await east.isDead({ subject }, issuedAtMs), 'subject')
+  assert.equal((await east.store.subjects.find(subject))?.revokedMs, revokedMs)
+  // Told anew with all the log, it is not taken over twice.
+  const before = (await east.log()).length
+  const place = await storedPlace(east)
+  await importPage('other', place, await pageOf(west, START, 10), east)
+  assert.equal((await east.log()).length, before)
+  await close()
+})
+
 test('grants and sessions end although the entry that says so has long expired', async () => {
   const two = await twoWorlds()
   const { west, east, subject } = two

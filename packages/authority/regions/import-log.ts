@@ -98,18 +98,21 @@ async function takeOver(tx: Tx, peer: string, entry: WireEntry, parts: ImportPar
   const isIssuedHere = await mayBeIssuedHere(tx, target, entry)
   const taking = { target, entry, cutoffMs: span.cutoffMs, isCover: false, appended: false, isIssuedHere }
   // The other region renumbered its log and tells it anew: whatever began here since must not end by it.
-  if (known.some((one) => isTaken(one, peer, entry))) return taking
-  if (isIssuedHere && entry.cutoff_ms - slackMsOf(parts.settings) < tx.nowMs + COMMIT_MS) {
+  if (known.some((one) => standsFor(one, peer, entry))) return taking
+  // What was done here too, and no earlier, is kept for the case that ours is undone; it ends nothing more.
+  const isDone = known.some((one) => didTheSame(one, entry))
+  if (!isDone && isIssuedHere && entry.cutoff_ms - slackMsOf(parts.settings) < tx.nowMs + COMMIT_MS) {
     return cover(tx, peer, target, entry, parts)
   }
   const prior = await notePrior(tx, target, actOf(entry), parts.sha256)
-  if (target.kind === 'key' && target.id === markOf(parts.self)) await endLostFamilies(tx, peer, entry.reason, parts.chance)
-  else if (target.isOwn) await endHere(tx, peer, target, entry, span.cutoffMs, parts)
+  const isMark = target.kind === 'key' && target.id === markOf(parts.self)
+  if (isMark && !isDone) await endLostFamilies(tx, peer, entry.reason, parts.chance)
+  else if (target.isOwn && !isDone) await endHere(tx, peer, target, entry, span.cutoffMs, parts)
   await prior?.keep(span)
   const isOver = span.dropAfter < epochSeconds(tx.nowMs)
   if (isOver) return taking // No token needs it, and what it ends here has ended.
   tx.revocations.append({ ...logEntry(target, key, span, entry, entry.act), origin: peer })
-  return { ...taking, appended: true }
+  return { ...taking, appended: true, isIssuedHere: isIssuedHere && !isDone }
 }
 
 /** One of our own, past everything issued here until now; what was made before it here ends, or is held, as the entry says. */
@@ -181,10 +184,12 @@ async function endHere(
   }
 }
 
-/** Whether one of ours is this very entry, copied or covered, or did the same no earlier. */
-function isTaken(one: LogEntry, peer: string, { reason, actor, cutoff_ms, act }: WireEntry): boolean {
-  if (one.cutoffMs < cutoff_ms) return false
-  if (one.origin === undefined && one.act === act && act !== 'cover') return true
-  const standsForIt = one.origin === peer || (one.act === 'cover' && one.origin === undefined)
-  return standsForIt && one.reason === reason && one.actor === actor
+/** Whether it is this very entry, copied or covered. */
+function standsFor(one: LogEntry, peer: string, { reason, actor, cutoff_ms }: WireEntry): boolean {
+  const isIt = one.origin === peer || (one.act === 'cover' && one.origin === undefined)
+  return isIt && one.cutoffMs >= cutoff_ms && one.reason === reason && one.actor === actor
 }
+
+/** Whether it was made here, and reaches as far. */
+const didTheSame = (one: LogEntry, { cutoff_ms, act }: WireEntry): boolean =>
+  one.origin === undefined && one.act === act && act !== 'cover' && one.cutoffMs >= cutoff_ms

@@ -105,9 +105,9 @@ async function isSuspended(tx: Tx, kind: KeyKind, id: string): Promise<boolean> 
   return kind === 'client' && (await tx.clients.find(id as ClientId))?.status === 'suspended'
 }
 
-/** A revocation that was raised, or made again by the same actor for the same reason, is one mistake. */
+/** A revocation that was raised, or made again by the same actor for the same reason, is one mistake; in another region it is another. */
 function sameMistakes(named: readonly LogEntry[]): (entry: LogEntry) => boolean {
-  const words = (e: LogEntry): string => JSON.stringify([e.kind, e.issuer, e.target, e.act, e.reason, e.actor])
+  const words = (e: LogEntry): string => JSON.stringify([e.kind, e.issuer, e.target, e.act, e.reason, e.actor, e.origin])
   const since = new Map<string, number>()
   for (const entry of named) since.set(words(entry), Math.min(entry.seq, since.get(words(entry)) ?? Number.POSITIVE_INFINITY))
   return (entry) => entry.seq >= (since.get(words(entry)) ?? Number.POSITIVE_INFINITY)
