@@ -3,6 +3,7 @@ import { test } from 'node:test'
 import { ApiError } from '@signet/api/errors.ts'
 import { EXIT, Trouble } from '../trouble.ts'
 import { type Leftover, playOut, type Run, type Step } from './drill.ts'
+import { comingBack } from './oauth.ts'
 
 /** Plays it; `stop` is Ctrl-C. */
 function played(play: (run: Run, stop: () => void) => Promise<void>) {
@@ -94,4 +95,22 @@ test('a drill that is stopped does not go on, whatever it was at', async () => {
     run.check('second', true)
   })
   assert.deepEqual([interrupted, steps.length, broke], [true, 1, undefined])
+})
+
+test('who is told to come back does, and it is counted; any other answer is the answer', async () => {
+  const answer = (status: number, retryAfter = false) => ({ status, retryAfter, body: {} })
+  for (const [answers, told] of [
+    [[answer(503, true), answer(200)], 1],
+    [[answer(400, true)], 0],
+    [[answer(503)], 0],
+    [[answer(0)], 0],
+  ] as const) {
+    let [asked, late] = [0, 0]
+    const post = comingBack(
+      async () => answers[asked++] as (typeof answers)[number],
+      () => late++,
+    )
+    assert.equal(await post('/token', {}), answers.at(-1))
+    assert.deepEqual([asked, late], [answers.length, told])
+  }
 })
