@@ -204,10 +204,9 @@ export async function followPeer(parts: FollowParts): Promise<FollowedPeer> {
     fresh = sent
     toldAsked()
     if (!takenOver && sent.monotonic - provenAtMs < PROVE_MS) return
-    const storeMs = sent.wall + (parts.registry.clockOffsetMs() ?? 0)
     provenAtMs = sent.monotonic
     takenOver = await store.transact(async (tx) => {
-      await tx.peers.prove(peer.name, stored, Math.floor(storeMs))
+      await tx.peers.prove(peer.name, stored, Math.floor(tx.nowMs - sinceMs(sent)))
       // Another node, which did not reach it, may have been told that it is lost.
       return !(await regionReturned(tx, peer.name, parts))
     })
