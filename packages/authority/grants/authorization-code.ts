@@ -71,7 +71,7 @@ export async function authorizationCode(request: CodeExchange, asker: Caller, pa
       const over = overBy(standing, grant, caller)
       if (over !== undefined) throw refuse(over === 'grant_over' ? 'invalid_grant' : 'access_denied', over)
       const target = await narrowTarget(grant, { scope: request.scope, resources: request.resources }, client, catalog)
-      const family = client.grantTypes.includes('refresh_token') ? beginFamily(grant, caller, parts) : undefined
+      const family = client.grantTypes.includes('refresh_token') ? beginFamily(grant, standing.issuer, caller, parts) : undefined
       const claims = await claimsFor(grant, target, parts)
       const { tokens, issued } = sign(grant, family, target, standing, claims, caller, parts)
       const outcome = await store.transact(async (tx) => {
@@ -163,7 +163,7 @@ async function endGrant(grant: CodeGrant, caller: Caller, parts: CodeExchangePar
 
 // ── Making ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-function beginFamily(grant: CodeGrant, caller: Caller, parts: CodeExchangeParts): FamilyRecord {
+function beginFamily(grant: CodeGrant, issuer: KnownIssuer, caller: Caller, parts: CodeExchangeParts): FamilyRecord {
   const { settings, clock, chance, keys, policyVersion } = parts
   const client = caller.client.record
   const nowAt = epochSeconds(clock.now())
@@ -187,7 +187,7 @@ function beginFamily(grant: CodeGrant, caller: Caller, parts: CodeExchangeParts)
     device: grant.device,
     status: 'active',
     cutoffMs: 0,
-    createdAtMs: Math.max(clock.now(), grant.issuedAtMs),
+    createdAtMs: Math.max(clock.now(), grant.issuedAtMs, issuer.standing.familiesEndedMs + 1),
     authAt: grant.authAt,
     generation: 0,
     nonce: chance.bytes(16),

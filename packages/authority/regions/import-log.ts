@@ -106,7 +106,7 @@ async function takeOver(tx: Tx, peer: string, entry: WireEntry, parts: ImportPar
   }
   const prior = await notePrior(tx, target, actOf(entry), parts.sha256)
   const isMark = target.kind === 'key' && target.id === markOf(parts.self)
-  if (isMark && !isDone) await endLostFamilies(tx, peer, entry.reason, parts.chance)
+  if (isMark && !isDone) await endLostFamilies(tx, peer, entry.reason, parts)
   else if (target.isOwn && !isDone) await endHere(tx, peer, target, entry, span.cutoffMs, parts)
   await prior?.keep(span)
   const isOver = span.dropAfter < epochSeconds(tx.nowMs)

@@ -92,6 +92,20 @@ describe('two regions', () => {
       await two.settled()
       for (const region of [west, east]) assert.deepEqual([await status(region), await revokedMs(region)], ['active', 0])
 
+      // Held here by a copy alone, it may be lifted there at any moment: who suspends it here makes that his own, once.
+      await west.revoker.suspend(client, WHY)
+      await two.settled()
+      await west.revoker.resume(client, WHY)
+      const own = await east.revoker.suspend(client, WHY)
+      assert.equal(own.already, false)
+      assert.equal((await east.revoker.suspend(client, WHY)).already, true)
+      await two.settled()
+      assert.equal(await status(west), 'suspended')
+      await assert.rejects(east.revoker.resume(client, WHY), inWest, 'west had its say, too')
+      await east.revoker.resume(client, { ...WHY, here: true })
+      await west.revoker.resume(client, { ...WHY, here: true })
+      for (const region of [west, east]) assert.equal(await status(region), 'active')
+
       // What east suspends now is its own to lift.
       await east.revoker.suspend(client, WHY)
       await east.revoker.resume(client, WHY)

@@ -89,8 +89,13 @@ export async function regionReturned(
 }
 
 /** Another region had declared this one lost, and we hear of it. */
-export async function endLostFamilies(tx: Tx, by: string, reason: string, chance: Chance): Promise<void> {
-  const endedMs = await endFamilies(tx)
+export async function endLostFamilies(
+  tx: Tx,
+  by: string,
+  reason: string,
+  { settings, chance }: Pick<TakeoverParts, 'settings' | 'chance'>,
+): Promise<void> {
+  const endedMs = await endFamilies(tx, settings)
   const detail = { region: by, reason, ended_ms: endedMs }
   tx.audit(audited({ now: () => tx.nowMs }, chance, 'region.families_ended', 'system', {}, detail))
 }

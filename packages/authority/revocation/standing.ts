@@ -4,6 +4,7 @@ import type { ClientId, DeviceId, FamilyId, KeyId, SessionId, SubjectId, TokenId
 import type { AuditActor } from '../audit/events.ts'
 import type { Standing, StandingChange, Status } from '../store/ports/standing.ts'
 import type { Store, Tx } from '../store/store.ts'
+import { guardMsOf, type RevocationSettings } from './rules.ts'
 import type { Act, KnownTarget } from './target.ts'
 
 /** The key ring's part in it. */
@@ -151,5 +152,8 @@ export async function issuerStanding(store: Pick<Store, 'meta'>): Promise<Issuer
 
 export const familiesEndedMs = async (meta: Store['meta']): Promise<number> => Number((await meta.get(FAMILIES_ENDED)) ?? 0)
 
-/** Ends every family made until now. */
-export const endFamilies = (tx: Tx): Promise<number> => tx.meta.raise(FAMILIES_ENDED, tx.nowMs)
+/** Ends every family made until now, by whichever node's clock, and however far it was carried past a cutoff; those made from now on lie past it. */
+export async function endFamilies(tx: Tx, settings: RevocationSettings): Promise<number> {
+  const { cutoffMs } = await tx.revocations.head()
+  return tx.meta.raise(FAMILIES_ENDED, Math.max(tx.nowMs + guardMsOf(settings), cutoffMs + 1))
+}

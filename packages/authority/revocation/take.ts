@@ -2,9 +2,10 @@
 import { type FamilyId, idTimeMs, type KeyId, type TokenId } from '@signet/kernel/ids.ts'
 import type { AuditActor } from '../audit/events.ts'
 import type { Tx } from '../store/store.ts'
+import { holdHereToo } from './held-in.ts'
 import { claimOfTarget } from './record.ts'
 import { LONGEST_ACCESS_TOKEN_SECONDS, longestTokenSeconds, type RevocationSettings } from './rules.ts'
-import { type KeyEnder, moveStanding } from './standing.ts'
+import { changeStanding, type KeyEnder, moveStanding } from './standing.ts'
 import { type Act, judgeSpan, type KnownTarget, type Span, type Why } from './target.ts'
 
 export interface Taking {
@@ -47,8 +48,15 @@ export async function take(tx: Tx, taking: Taking, parts: TakeParts): Promise<Sp
         ? once(tx, taking, span)
         : undefined
     default:
-      return (await moveStanding(tx, { ...taking, again: false })) ? span : undefined
+      if (await moveStanding(tx, { ...taking, again: false })) return span
+      return taking.act === 'suspend' && (await suspendHereToo(tx, taking)) ? span : undefined
   }
+}
+
+/** It is suspended, as another region said. False when it is not, or by us already. */
+async function suspendHereToo(tx: Tx, { target, cutoffMs }: Taking): Promise<boolean> {
+  if (!(await holdHereToo(tx, target))) return false
+  return changeStanding(tx, target, { from: ['suspended'], to: 'suspended', cutoffMs })
 }
 
 /** For what ends once and has no row whose state would tell that it has: the first in an epoch of the log wins. */
