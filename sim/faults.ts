@@ -32,12 +32,12 @@ export const FAULTS: readonly Fault[] = [
     name: 'a node sleeps',
     async strike(world, dice) {
       const { machine } = node(world, dice)
-      await stop(machine, true, dice.between(200, 20_000), world)
+      await stop(machine, world.nodesSleep ?? true, dice.between(200, 20_000), world)
     },
   },
-  { name: 'a node is cut off from the store', strike: (world, dice) => cut(world, dice, 'store', 'both') },
-  { name: 'a node cannot send to the store', strike: (world, dice) => cut(world, dice, 'store', 'to') },
-  { name: 'a node does not hear the store', strike: (world, dice) => cut(world, dice, 'store', 'from') },
+  { name: 'a node is cut off from the store', strike: (world, dice) => cut(world, dice, world.store.machine.name, 'both') },
+  { name: 'a node cannot send to the store', strike: (world, dice) => cut(world, dice, world.store.machine.name, 'to') },
+  { name: 'a node does not hear the store', strike: (world, dice) => cut(world, dice, world.store.machine.name, 'from') },
   {
     name: 'a validator is cut off',
     async strike(world, dice) {
@@ -79,6 +79,7 @@ export const FAULTS: readonly Fault[] = [
   {
     name: 'a clock of a node is set wrong',
     async strike(world, dice) {
+      if (world.nodesSleep === true) return
       const { machine } = node(world, dice)
       machine.setOffset(dice.pick([-1, 1]) * dice.between(1000, 60_000))
       world.history.tell(`the clock of ${machine.name} is set wrong by ${machine.offsetMs.toFixed(0)} ms`)
@@ -269,7 +270,7 @@ export const FAULTS: readonly Fault[] = [
     name: 'a claims epoch is undone',
     async strike(world, dice) {
       const fact = world.history.revocations.findLast(
-        (one) => one.act === 'renew' && one.ackMs !== undefined && one.endedMs === undefined,
+        (one) => one.act === 'renew' && one.ackMs !== undefined && one.endedMs === undefined && world.history.isOurs(one),
       )
       if (fact === undefined) return
       const { epoch } = await world.store.engine.revocations.head()

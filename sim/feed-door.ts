@@ -9,8 +9,9 @@ import { fault } from '@signet/kernel/errors.ts'
 import { EPOCH_HEADER } from '@signet/kernel/feed.ts'
 import type { Dice } from './dice.ts'
 import type { Machine } from './machine.ts'
+import { ISSUER } from './names.ts'
 import type { Network } from './network.ts'
-import { ISSUER, type SimulatedNode } from './node.ts'
+import type { SimulatedNode } from './node.ts'
 import type { VirtualTime } from './time.ts'
 
 export interface Middle {
@@ -279,12 +280,12 @@ function createPipe(reader: Machine, writer: Machine, { time, network, dice, mid
 
 // ── Small things ───────────────────────────────────────────────────────────────────────────────────────────────────
 
-async function* once(bytes: Uint8Array): AsyncGenerator<Uint8Array> {
+export async function* once(bytes: Uint8Array): AsyncGenerator<Uint8Array> {
   yield bytes
 }
 
 /** The answer, or a rejection as soon as the caller gives up. */
-function orAborted<T>(signal: AbortSignal, answer: Promise<T>): Promise<T> {
+export function orAborted<T>(signal: AbortSignal, answer: Promise<T>): Promise<T> {
   if (signal.aborted) return Promise.reject(signal.reason)
   return new Promise((resolve, reject) => {
     signal.addEventListener('abort', () => reject(signal.reason))

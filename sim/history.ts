@@ -80,11 +80,11 @@ export interface Violation {
 }
 
 /** What floors of wall clocks hide. */
-const ROUNDING_MS = 1.5
+export const ROUNDING_MS = 1.5
 /** Two nodes' clocks may be so far apart. */
 const CLOCKS_MS = 2000
 /** Ends for good: nothing under it ever lives again. */
-const TERMINAL: readonly KeyKind[] = ['token', 'grant', 'session', 'device', 'key']
+export const TERMINAL: readonly KeyKind[] = ['token', 'grant', 'session', 'device', 'key']
 /** What nodes know from a moment ago, and not from the transaction. */
 const CACHED: readonly KeyKind[] = ['client', 'issuer', 'scope']
 
@@ -183,6 +183,16 @@ export class History {
     this.heads.push({ atMs: this.#time.nowMs, epoch, epochIndex, seq })
   }
 
+  /** A copy from then took the log's place, which begins an epoch with these entries. */
+  begunAnew(takenMs: number, { epoch, seq }: Pick<LogEntry, 'epoch' | 'seq'>, entries: readonly LogEntry[]): void {
+    this.restored(takenMs)
+    this.head(epoch, seq)
+    for (const entry of entries) this.noteEntry(entry)
+  }
+
+  /** A family has come into being. */
+  began(_family: string): void {}
+
   rotated(family: string, generation: number): void {
     const rotations = this.#rotations.get(family) ?? []
     this.#rotations.set(family, rotations)
@@ -200,21 +210,27 @@ export class History {
   }
 
   /** A restore: what was rotated since is forgotten, and suspensions since are over, as restore.ts says. */
-  restored(takenMs: number): void {
+  restored(takenMs: number, isOfIt: (fact: RevocationFact) => boolean = () => true): void {
     for (const fact of this.revocations) {
-      if (fact.act === 'suspend' && (fact.ackMs ?? Number.POSITIVE_INFINITY) > takenMs) fact.endedMs ??= this.#time.nowMs
+      if (fact.act === 'suspend' && isOfIt(fact) && (fact.ackMs ?? Number.POSITIVE_INFINITY) > takenMs)
+        fact.endedMs ??= this.#time.nowMs
     }
     this.#rotations.clear()
     this.#successors.clear()
   }
 
   /** Whoever lifts a suspension lifts everybody's of the same target. */
-  lifted({ kind, id }: RevocationFact, isDone: boolean): void {
+  lifted({ kind, id }: Pick<RevocationFact, 'kind' | 'id'>, isDone: boolean): void {
     if (isDone) this.#lifting.delete(`${kind} ${id}`)
     else this.#lifting.add(`${kind} ${id}`)
     for (const fact of this.revocations) {
       if (fact.act === 'suspend' && fact.kind === kind && fact.id === id) fact.endedMs ??= this.#time.nowMs
     }
+  }
+
+  /** Whether it was asked for here: with several regions there are others. */
+  isOurs(_fact: RevocationFact): boolean {
+    return true
   }
 
   /** A mistake is taken back: what it had killed may live again from now on. */
@@ -254,16 +270,16 @@ export class History {
         const ago = (nowMs - fact.ackMs).toFixed(1)
         this.violate(
           'no token outlives its revocation',
-          `${seen.validator}, ${seen.stalenessMs.toFixed(1)} ms stale, accepted ${token.name} ${ago} ms after ${fact.name} was acknowledged; ${this.#timesOf(token, fact)}`,
+          `${seen.validator}, ${seen.stalenessMs.toFixed(1)} ms stale, accepted ${token.name} ${ago} ms after ${fact.name} was acknowledged; ${this.timesOf(token, fact)}`,
         )
         break
       }
     } else if (seen.reason === 'revoked') this.#observeRevoked(token, seen)
-    if (seen.position !== undefined && (seen.allowed || seen.reason === 'revoked')) this.#observeAgreement(token, seen)
+    if (seen.position !== undefined && (seen.allowed || seen.reason === 'revoked')) this.observeAgreement(token, seen)
   }
 
   /** In seconds of the world: what tells why. */
-  #timesOf(token: TokenFact, fact: RevocationFact): string {
+  protected timesOf(token: TokenFact, fact: RevocationFact): string {
     const at = (ms: number | undefined) => (ms === undefined ? '–' : (ms / 1000).toFixed(3))
     const wall = (ms: number | undefined) => at(ms === undefined ? undefined : ms - EPOCH_MS)
     const lift = token.lifted ? ' (lifted)' : ''
@@ -342,7 +358,7 @@ export class History {
     }
   }
 
-  #observeAgreement(token: TokenFact, seen: Observation): void {
+  protected observeAgreement(token: TokenFact, seen: Observation): void {
     const key = `${token.name} ${seen.position?.epoch} ${seen.position?.seq}`
     const other = this.#verdicts.get(key)
     if (other === undefined) this.#verdicts.set(key, { validator: seen.validator, allowed: seen.allowed })

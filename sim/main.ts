@@ -2,6 +2,7 @@
 import { availableParallelism } from 'node:os'
 import { readFlags, refuseUsage } from '../tools/flags.ts'
 import { MUTANTS } from './mutants.ts'
+import { REGION_MUTANTS } from './region-mutants.ts'
 import { simulateSeeds } from './seeds.ts'
 import type { Outcome } from './simulate.ts'
 
@@ -9,6 +10,7 @@ const USAGE = `Usage: npm run sim -- [flags]
 
 Simulates worlds and stops at the first that breaks a promise, whose story it prints. The same seed is the same world.
 
+  --regions       worlds of two regions; their seeds are others
   --seed N        the first world; default 1
   --seeds M       how many, from there on; default 1
   --jobs N        how many at once; default one for each core
@@ -20,6 +22,7 @@ Simulates worlds and stops at the first that breaks a promise, whose story it pr
 `
 
 const { values } = readFlags(USAGE, {
+  regions: { type: 'boolean', default: false },
   seed: { type: 'string', default: '1' },
   seeds: { type: 'string', default: '1' },
   jobs: { type: 'string', default: String(availableParallelism()) },
@@ -42,14 +45,20 @@ let failures = 0
 let toldAt = began
 let seen = 0
 
-const task = { lines, ...(mutant && { mutant }), ...(values.faults !== undefined && { faults: values.faults.split(',') }) }
+const task = {
+  lines,
+  ...(values.regions && { regions: true }),
+  ...(mutant && { mutant }),
+  ...(values.faults !== undefined && { faults: values.faults.split(',') }),
+}
 const done = await simulateSeeds({ first, count, jobs, task, each: tell })
 console.log(`${done} seeds, ${failures} broke a promise, ${((performance.now() - began) / 1000).toFixed(1)} s`)
 process.exitCode = failures > 0 ? 1 : 0
 
 function mutantNamed(part: string): string {
-  const mutant = MUTANTS.find(({ name }) => name.includes(part))
-  return mutant?.name ?? refuseUsage(`no mutant is called "${part}"; there are: ${MUTANTS.map(({ name }) => name).join(', ')}`)
+  const among = values.regions ? REGION_MUTANTS : MUTANTS
+  const mutant = among.find(({ name }) => name.includes(part))
+  return mutant?.name ?? refuseUsage(`no mutant is called "${part}"; there are: ${among.map(({ name }) => name).join(', ')}`)
 }
 
 /** Whether to go on. */
@@ -62,7 +71,7 @@ function tell(outcome: Outcome): boolean {
   }
   if (violations.length > 0) {
     failures++
-    console.log(`\nAgain: npm run sim -- --seed ${seed} --story`)
+    console.log(`\nAgain: npm run sim -- ${values.regions ? '--regions ' : ''}--seed ${seed} --story`)
   }
   if (count <= 20)
     console.log(`seed ${seed}: ${events} events, ${tokens} tokens, ${revocations} revocations, ${judged} verdicts, ${digest}`)

@@ -11,7 +11,7 @@ import { parseRefreshToken } from '@signet/authority/tokens/refresh-token.ts'
 import { HEAD_TYPE, type HeadPayload } from '@signet/kernel/feed.ts'
 import { createRevocationView, type RevocationBatch, type RevocationView } from '@signet/kernel/revocation-view.ts'
 import { FeedClient } from '@signet/validator/feed-client.ts'
-import { ISSUER } from './node.ts'
+import { ISSUER } from './names.ts'
 import { overlay } from './store.ts'
 import type { Tampering } from './tampering.ts'
 
@@ -172,8 +172,8 @@ export const MUTANTS: readonly Mutant[] = [
 ]
 
 /** By a part of its name. Throws when there is none. */
-export function mutantNamed(part: string): Mutant {
-  const mutant = MUTANTS.find(({ name }) => name.includes(part))
+export function mutantNamed(part: string, among: readonly Mutant[] = MUTANTS): Mutant {
+  const mutant = among.find(({ name }) => name.includes(part))
   if (mutant === undefined) throw new Error(`no mutant is called "${part}"`)
   return mutant
 }

@@ -4,7 +4,12 @@
  */
 
 import { makeCheckpoint } from '@signet/authority/audit/checkpoint.ts'
-import { authenticateClient, createKnownClients, followLog } from '@signet/authority/clients/authenticate-client.ts'
+import {
+  authenticateClient,
+  createKnownClients,
+  followLog,
+  vouchedClient,
+} from '@signet/authority/clients/authenticate-client.ts'
 import { authorizationCode } from '@signet/authority/grants/authorization-code.ts'
 import { clientCredentials } from '@signet/authority/grants/client-credentials.ts'
 import { issueCode } from '@signet/authority/grants/code.ts'
@@ -13,11 +18,15 @@ import { identifyToken } from '@signet/authority/grants/identify-token.ts'
 import { createLivingTokens } from '@signet/authority/grants/living-token.ts'
 import { refreshToken } from '@signet/authority/grants/refresh-token.ts'
 import { createCatalog } from '@signet/authority/grants/target.ts'
+import { createOwnValidator } from '@signet/authority/http/protected.ts'
+import { openPublicPart } from '@signet/authority/keys/key-record.ts'
 import { openKeyRing } from '@signet/authority/keys/key-ring.ts'
 import { MasterKey } from '@signet/authority/keys/master-key.ts'
 import { keysFollowLog } from '@signet/authority/keys-follow-log.ts'
 import { policyVersion } from '@signet/authority/policy/load-settings.ts'
 import { guardMilliseconds, type PolicySettings } from '@signet/authority/policy/settings.ts'
+import { REGION_SCOPE, readKeys } from '@signet/authority/regions/link-messages.ts'
+import { openRegions, type Regions } from '@signet/authority/regions/regions.ts'
 import { openFeed } from '@signet/authority/revocation/feed.ts'
 import { createSignedKeys } from '@signet/authority/revocation/feed-keys.ts'
 import { openRegistry } from '@signet/authority/revocation/registry.ts'
@@ -28,6 +37,7 @@ import { createTidings } from '@signet/authority/revocation/tidings.ts'
 import { createTriggers } from '@signet/authority/revocation/triggers.ts'
 import { establish, prepareSession } from '@signet/authority/signin/establish.ts'
 import type { Visitor } from '@signet/authority/signin/visitor.ts'
+import type { KeyRecord } from '@signet/authority/store/ports/keys.ts'
 import type { Store } from '@signet/authority/store/store.ts'
 import { sha256 } from '@signet/authority/surroundings.ts'
 import { signJwt } from '@signet/authority/tokens/jwt.ts'
@@ -41,13 +51,10 @@ import { idTimeMs } from '@signet/kernel/ids.ts'
 import { Secret } from '@signet/kernel/secret.ts'
 import type { History, RevocationFact } from './history.ts'
 import type { Machine } from './machine.ts'
+import { API, ISSUER, REDIRECT, SERVICE_SECRET } from './names.ts'
+import { createRegionDoor, createSimulatedElsewhere, formOf, REGION_SECRET, type RegionSeat, regionUrl } from './region-door.ts'
 import type { Tampering } from './tampering.ts'
 import type { VirtualTime } from './time.ts'
-
-export const ISSUER = 'https://auth.example'
-export const API = 'https://api.example'
-export const REDIRECT = 'https://app.example/callback'
-export const SERVICE_SECRET = 'the secret of a simulated service'
 
 export interface NodeParts {
   readonly machine: Machine
@@ -60,21 +67,27 @@ export interface NodeParts {
   readonly bus: Bus
   readonly masterKey: Uint8Array
   readonly tampering: Tampering
+  /** Where there are several regions. */
+  readonly region?: RegionSeat
 }
 
 export type SimulatedNode = Awaited<ReturnType<typeof startNode>>
 
 /** When the session behind a grant had been made, and when its client had been agreed to. */
-interface Made {
+export interface Made {
   readonly madeMs: number
   readonly agreedMs: number
 }
+
+type Login = Made & { readonly jkt: string | undefined }
 
 /** Who asks at the token endpoint, as the door would have found out. */
 export interface Asker {
   readonly client: ClientId
   readonly isService?: boolean
   readonly jkt?: string | undefined
+  /** Another region has authenticated it. */
+  readonly isVouched?: boolean
   /** Network and agent. */
   readonly seen: Uint8Array
 }
@@ -86,7 +99,9 @@ export async function startNode(parts: NodeParts) {
   const settings = tampering.settings?.(parts.settings) ?? parts.settings
   const store = tampering.store?.(parts.store, parts) ?? parts.store
   const master = new MasterKey(parts.masterKey, chance)
-  const keys = await openKeyRing({ store, master, clock, chance, settings })
+  const seat = parts.region
+  const peerKeys = async () => (await store.peers.all()).flatMap((peer) => readKeys(peer.keys))
+  const keys = await openKeyRing({ store, master, clock, chance, settings, ...(seat && { peerKeys }) })
   bus.subscribe('keys', () => void keys.refresh().catch(() => {}))
   const common = { store, settings, issuer: ISSUER, bus, clock, chance, timers, sha256 }
   const opened = await openRegistry({ ...common, tidings: createTidings(keys, chance) })
@@ -94,6 +109,7 @@ export async function startNode(parts: NodeParts) {
   keysFollowLog(opened, keys, ISSUER)
   const revoker = createRevoker({ ...common, store: tampering.revokerStore?.(store, parts) ?? store, keys, registry })
   const retirement = openRetirement(common)
+  const regions = seat && (await openRegionsOf(seat))
   const livingTokens = createLivingTokens({ issuer: ISSUER, keys, registry, clock, settings, sha256 })
   const triggers = createTriggers({
     store,
@@ -109,6 +125,7 @@ export async function startNode(parts: NodeParts) {
     issuer: ISSUER,
     clock,
     timers,
+    peersAgeMs: regions?.ageMs,
     sign: signFeed,
   })
   const signedKeys = createSignedKeys({
@@ -137,10 +154,17 @@ export async function startNode(parts: NodeParts) {
     pace: () => 0,
     refreshed: () => {},
   }
+  const here = { store, keys, sha256 }
+  const elsewhere =
+    seat && regions && createSimulatedElsewhere({ regions, here, behind: seat.behind, authenticate: (asker) => callerOf(asker) })
+  const door = seat && regions && openDoor(seat, regions)
   tick()
   purge()
 
   return {
+    regions,
+    /** What other regions ask. */
+    door,
     machine,
     keys,
     registry,
@@ -186,32 +210,18 @@ export async function startNode(parts: NodeParts) {
       return { code, madeMs, agreedMs: time.nowMs, session: session.id, device: session.device }
     },
 
-    exchange: (code: string, verifier: string, asker: Asker, made: Made) =>
-      issuing(made, async () => {
-        const request = { code, redirectUri: REDIRECT, codeVerifier: verifier, scope: undefined, resources: [] }
-        return abreast(await callerOf(asker), (caller) => authorizationCode(request, caller, grantParts), { registry, clients })
-      }),
+    exchange: async (code: string, verifier: string, asker: Asker, made: Made) =>
+      (await elsewhere?.(code, formOf.code(code, verifier), asker, { ...made, jkt: asker.jkt })) ??
+      exchangeHere(code, verifier, asker, made),
 
     /** `login` is what the token comes from, whoever asks with it now. */
-    refresh: (token: string, asker: Asker, login: Made & { readonly jkt: string | undefined }) =>
-      issuing(
-        login,
-        async () => {
-          const beganMs = time.nowMs
-          const asked = { refreshToken: token, scope: undefined, resources: [] }
-          const caller = await callerOf(asker)
-          const changed = (await tampering.caller?.(caller, token, parts)) ?? caller
-          const answer = await abreast(changed, (caller) => refreshToken(asked, caller, grantParts), { registry, clients })
-          const presented = parseRefreshToken(token)
-          if (presented === undefined) return answer
-          const { family, generation } = presented
-          const graceMs = 1000 * (login.jkt !== undefined ? settings.graceSecondsWithProof : settings.graceSeconds)
-          history.refreshed(token, answer.refresh?.token ?? '', family)
-          history.answered(family, generation, beganMs, graceMs)
-          return answer
-        },
-        token,
-      ),
+    async refresh(token: string, asker: Asker, login: Login) {
+      const passedOn = await elsewhere?.(token, formOf.refresh(token), asker, login)
+      if (passedOn === undefined) return refreshHere(token, asker, login)
+      const { family = '' } = parseRefreshToken(token) ?? {}
+      history.refreshed(token, passedOn.refresh?.token ?? '', family)
+      return passedOn
+    },
 
     service: (asker: Asker) =>
       issuing(undefined, async () =>
@@ -234,6 +244,77 @@ export async function startNode(parts: NodeParts) {
     checkpoint: () => makeCheckpoint({ store, keys, issuer: ISSUER, chance }),
   }
 
+  async function openRegionsOf({ name, peers, fetch }: RegionSeat): Promise<Regions> {
+    const clientSecret = new Secret(REGION_SECRET)
+    const config = {
+      name,
+      peers: peers.map((peer) => ({ name: peer, url: regionUrl(peer), clientSecret })),
+      insecureIgnorePeerStaleness: false,
+    }
+    const given = {
+      ...common,
+      registry: opened,
+      keys,
+      surroundings: machine.surroundings,
+      fetch,
+      opens: (key: KeyRecord) => openPublicPart(master, key) !== undefined,
+    }
+    const regions = await openRegions(config, tampering.regionParts?.(given, parts) ?? given)
+    return tampering.regions?.(regions, parts) ?? regions
+  }
+
+  function openDoor({ behind }: RegionSeat, regions: Regions) {
+    return createRegionDoor({
+      regions,
+      validator: createOwnValidator({ ...common, keys, registry, surroundings: machine.surroundings }),
+      here,
+      behind,
+      async service(client, secret) {
+        const credentials = { method: 'client_secret_basic', clientId: client, secret: new Secret(secret) } as const
+        const { reachMs } = registry
+        const known = await authenticateClient(credentials, { clients, issuer: ISSUER, settings, clock, sha256 })
+        const caller: Caller = { client: known, reachMs, jkt: undefined, seen: new Uint8Array(8), uses: [] }
+        const request = { scope: REGION_SCOPE, resources: [ISSUER] }
+        return abreast(caller, (asking) => clientCredentials(request, asking, grantParts), { registry, clients })
+      },
+      exchange: exchangeHere,
+      refresh: refreshHere,
+    })
+  }
+
+  function exchangeHere(code: string, verifier: string, asker: Asker, made: Made): Promise<TokenSet> {
+    return issuing(made, async () => {
+      const request = { code, redirectUri: REDIRECT, codeVerifier: verifier, scope: undefined, resources: [] }
+      const answer = await abreast(await callerOf(asker), (caller) => authorizationCode(request, caller, grantParts), {
+        registry,
+        clients,
+      })
+      history.began(parseRefreshToken(answer.refresh?.token ?? '')?.family ?? '')
+      return answer
+    })
+  }
+
+  function refreshHere(token: string, asker: Asker, login: Login): Promise<TokenSet> {
+    return issuing(
+      login,
+      async () => {
+        const beganMs = time.nowMs
+        const asked = { refreshToken: token, scope: undefined, resources: [] }
+        const caller = await callerOf(asker)
+        const changed = (await tampering.caller?.(caller, token, parts)) ?? caller
+        const answer = await abreast(changed, (caller) => refreshToken(asked, caller, grantParts), { registry, clients })
+        const presented = parseRefreshToken(token)
+        if (presented === undefined) return answer
+        const { family, generation } = presented
+        const graceMs = 1000 * (login.jkt !== undefined ? settings.graceSecondsWithProof : settings.graceSeconds)
+        history.refreshed(token, answer.refresh?.token ?? '', family)
+        history.answered(family, generation, beganMs, graceMs)
+        return answer
+      },
+      token,
+    )
+  }
+
   /** Every signature and the moment it was made, for the observer. */
   function noted(real: Mint): Mint {
     const mint = tampering.mint?.(real, parts) ?? real
@@ -248,7 +329,12 @@ export async function startNode(parts: NodeParts) {
     }
   }
 
-  async function callerOf({ client, isService, jkt, seen }: Asker): Promise<Caller> {
+  async function callerOf({ client, isService, isVouched, jkt, seen }: Asker): Promise<Caller> {
+    if (isVouched) {
+      const { reachMs } = registry
+      const known = await vouchedClient({ client, proven: false }, { clients, issuer: ISSUER, settings, clock, sha256 })
+      return { client: known, reachMs, jkt, seen, uses: [] }
+    }
     const credentials = isService
       ? ({ method: 'client_secret_basic', clientId: client, secret: new Secret(SERVICE_SECRET) } as const)
       : ({ method: 'none', clientId: client } as const)

@@ -7,7 +7,8 @@ import { type ClientId, newId, type TokenId } from '@signet/kernel/ids.ts'
 import type { KeyKind } from '@signet/kernel/revocation.ts'
 import type { Dice } from './dice.ts'
 import type { Act, RevocationFact } from './history.ts'
-import { API, ISSUER, type SimulatedNode } from './node.ts'
+import { API, ISSUER } from './names.ts'
+import type { SimulatedNode } from './node.ts'
 import { ask } from './people.ts'
 import type { NodePlace, World } from './world.ts'
 
@@ -89,7 +90,7 @@ async function knock(world: World, dice: Dice, client: ClientId): Promise<void> 
   await Promise.all(world.nodes.map((place) => ask(world, dice, nothing, place).catch(() => {})))
 }
 
-async function take(
+export async function take(
   world: World,
   dice: Dice,
   target: { kind: KeyKind; id: string },

@@ -8,7 +8,8 @@ import { parseRefreshToken } from '@signet/authority/tokens/refresh-token.ts'
 import { Fault, Refusal } from '@signet/kernel/errors.ts'
 import type { ClientId, SubjectId } from '@signet/kernel/ids.ts'
 import type { Dice } from './dice.ts'
-import { type Asker, ISSUER, type SimulatedNode } from './node.ts'
+import { ISSUER } from './names.ts'
+import type { Asker, SimulatedNode } from './node.ts'
 import type { World } from './world.ts'
 
 /** Between two refreshes of one family, at least: longer than any request of the one before can still be under way. */
@@ -85,7 +86,7 @@ async function signIn(subject: SubjectId, name: string, world: World, dice: Dice
   const beganMs = time.nowMs
   try {
     const { code, ...made } = await ask(world, dice, (node) => node.signIn(subject, client, verifier, jkt))
-    const exchange = () => ask(world, dice, (node) => node.exchange(code, verifier, asker, made))
+    const exchange = () => ask(world, dice, (node) => node.exchange(code, verifier, asker, made), world.pickAnywhere(dice))
     const tokens = await exchange()
     const refresh = tokens.refresh?.token ?? ''
     const family = parseRefreshToken(refresh)?.family ?? ''
@@ -150,7 +151,7 @@ async function refreshUntilKnown(login: Login, presented: string, world: World, 
   const asker: Asker = { client: login.client, jkt: login.jkt, seen: OWNER }
   for (let attempt = 0; attempt === 0 || time.nowMs < deadlineMs; attempt++) {
     try {
-      return await ask(world, dice, (node) => node.refresh(presented, asker, login))
+      return await ask(world, dice, (node) => node.refresh(presented, asker, login), world.pickAnywhere(dice))
     } catch (cause) {
       if (cause instanceof Refusal && cause.code === 'invalid_grant') {
         if (!login.tainted && !isEnded(login, world))
@@ -170,6 +171,7 @@ async function refreshUntilKnown(login: Login, presented: string, world: World, 
 /** Whether anybody asked for something that ends it, and had not heard that it was done before it began: until then he asks again. */
 function isEnded(login: Pick<Login, 'subject' | 'client' | 'beganMs'> & Partial<Login>, world: World): boolean {
   if (world.restoredMs.some((atMs) => atMs >= login.beganMs)) return true
+  if (world.mayHaveEndedElsewhere?.(login) === true) return true
   const ids = [ISSUER, login.subject, login.client, login.session, login.device, login.family]
   return world.history.revocations.some(
     // A node may have known the client as it was up to the mint staleness ago, so one that came just before counts as well.
@@ -194,7 +196,7 @@ async function rob(login: Login, world: World, dice: Dice): Promise<void> {
   for (let times = dice.whole(1, 4); times > 0 && !world.isEnding; times--) {
     try {
       const asker: Asker = { client, jkt: dice.happens(0.5) ? thumbprint(dice) : undefined, seen: STRANGER }
-      const tokens = await ask(world, dice, (node) => node.refresh(stolen, asker, login))
+      const tokens = await ask(world, dice, (node) => node.refresh(stolen, asker, login), world.pickAnywhere(dice))
       if (!isAble) history.violate('a refresh token is worth nothing to another', `the thief of ${login.name} got tokens`)
       stolen = tokens.refresh?.token ?? stolen
     } catch {

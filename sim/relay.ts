@@ -12,7 +12,7 @@ import type { FeedOptions, PinnedKeys } from '@signet/validator/index.ts'
 import { createFeedFetch, type DoorParts, type FeedServer, type Middle } from './feed-door.ts'
 import type { History } from './history.ts'
 import type { Machine } from './machine.ts'
-import { ISSUER } from './node.ts'
+import { ISSUER } from './names.ts'
 import type { Tampering } from './tampering.ts'
 
 export interface RelayPlace {

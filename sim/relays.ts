@@ -33,7 +33,7 @@ export function createRelays(world: World, parts: RelaysParts) {
     return { machine, server: node && serverOf(node) }
   }
   const relays: RelayPlace[] = []
-  for (const index of Array.from({ length: dice.pick([0, 0, 0, 1, 2]) }).keys()) {
+  for (const index of Array.from({ length: parts.region === undefined ? dice.pick([0, 0, 0, 1, 2]) : 0 }).keys()) {
     const machine = parts.machine(`relay-${index + 1}`)
     disk.add(machine)
     machine.setOffset(dice.between(-400, 400))

@@ -11,6 +11,8 @@ import type { Outcome } from './simulate.ts'
 /** What a process is told to do. Only what can be sent: a mutant by its name. */
 export interface Task {
   readonly seed: number
+  /** Two regions, whose seeds are others. */
+  readonly regions?: boolean
   readonly mutant?: string
   readonly faults?: readonly string[]
   readonly lines?: number

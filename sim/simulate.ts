@@ -33,9 +33,9 @@ export interface Options {
   readonly lines?: number
 }
 
-const TROUBLE_MS = 70_000
+export const TROUBLE_MS = 70_000
 /** After the last fault everything has this long to come right again. */
-const CALM_MS = 30_000
+export const CALM_MS = 30_000
 /** And so much longer where keys may have to be pinned anew, at one relay after the other. */
 const PIN_MS = 20_000
 const LOOK_MS = 250
@@ -98,7 +98,7 @@ async function runWorld(
 }
 
 /** Puts tokens before all validators, the ones that must be dead more often than others. */
-function lookAround(world: World, dice: Dice): void {
+export function lookAround(world: World, dice: Dice): void {
   const { history, apps, time } = world
   const look = () => {
     const nowWallMs = apps.surroundings.clock.now()
@@ -118,7 +118,7 @@ function lookAround(world: World, dice: Dice): void {
   look()
 }
 
-function calmDown(world: World): void {
+export function calmDown(world: World): void {
   world.network.heal()
   world.network.weather = CALM
   world.store.away = false
@@ -143,7 +143,8 @@ function calmDown(world: World): void {
   }
 }
 
-async function judgeTheEnd(world: World): Promise<void> {
+/** `restoredMs`: what was acknowledged before one of these may be known as part of a larger end. */
+export async function judgeTheEnd(world: World, restoredMs = world.restoredMs): Promise<void> {
   const { history, store, watchers, nodes, time } = world
   const head = await world.until(store.engine.revocations.head())
   for (const watcher of watchers) {
@@ -173,7 +174,7 @@ async function judgeTheEnd(world: World): Promise<void> {
           !fact.cutoffMs
         )
           continue
-        if (world.restoredMs.some((atMs) => atMs > (fact.ackMs as number))) continue
+        if (restoredMs.some((atMs) => atMs > (fact.ackMs as number))) continue
         if (cutoffOf.call(node.registry, fact.kind, fact.id) >= fact.cutoffMs) continue
         history.violate('no acknowledged revocation is lost', `${machine.name} does not know of ${fact.name}`)
       }

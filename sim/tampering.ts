@@ -2,6 +2,7 @@
 import type { Caller } from '@signet/authority/grants/grant.ts'
 import type { KeyRing } from '@signet/authority/keys/key-ring.ts'
 import type { PolicySettings } from '@signet/authority/policy/settings.ts'
+import type { RegionParts, Regions } from '@signet/authority/regions/regions.ts'
 import type { FeedHub } from '@signet/authority/revocation/feed.ts'
 import type { Registry } from '@signet/authority/revocation/registry.ts'
 import type { Store } from '@signet/authority/store/store.ts'
@@ -27,6 +28,9 @@ export interface Tampering {
   relaySign?(sign: RelayKey['sign']): RelayKey['sign']
   /** What a validator says of its staleness, given how long the last question for the head took. */
   staleness?(milliseconds: number, tookMs: number): number
+  /** What stands between a node and other regions. */
+  regionParts?(given: RegionParts, node: NodeParts): RegionParts
+  regions?(regions: Regions, node: NodeParts): Regions
   /** Changes what is not reached through a part; returns how to change it back. */
   install?(): () => void
 }

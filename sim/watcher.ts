@@ -4,7 +4,7 @@ import type { Dice } from './dice.ts'
 import { createFeedFetch, type DoorParts, type Middle } from './feed-door.ts'
 import type { History, TokenFact } from './history.ts'
 import type { Machine } from './machine.ts'
-import { API, ISSUER } from './node.ts'
+import { API, ISSUER } from './names.ts'
 import type { Tampering } from './tampering.ts'
 
 export interface Watcher {

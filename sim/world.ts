@@ -11,11 +11,14 @@ import type { Present } from './builtins.ts'
 import { createSimulatedBus, type SimulatedBus } from './bus.ts'
 import type { Dice } from './dice.ts'
 import type { SimulatedDisk } from './disk.ts'
+import { serverOf } from './feed-door.ts'
 import type { History } from './history.ts'
 import { createMachine, EPOCH_MS, type Machine } from './machine.ts'
+import { API, ISSUER, REDIRECT, SERVICE_SECRET } from './names.ts'
 import { createNetwork, type Network, type Weather } from './network.ts'
-import { API, type Asker, ISSUER, REDIRECT, SERVICE_SECRET, type SimulatedNode, startNode } from './node.ts'
+import { type Asker, type SimulatedNode, startNode } from './node.ts'
 import type { Login } from './people.ts'
+import type { RegionSeat } from './region-door.ts'
 import type { RelayPlace } from './relay.ts'
 import { createRelays } from './relays.ts'
 import { openStoreMachine, type StoreMachine } from './store.ts'
@@ -62,6 +65,12 @@ export interface World {
   /** What the next start of a node takes for the life of access tokens; the policy has been changed when it is not the settings'. */
   accessTokenSeconds: number
   pickNode(dice: Dice): NodePlace
+  /** Where an app asks that knows the issuer's name alone: with several regions, it may lead to any. */
+  pickAnywhere(dice: Dice): NodePlace
+  /** With several regions, whose age both clocks of a node tell: whether they sleep; then their wall clocks are not set wrong. */
+  readonly nodesSleep?: boolean
+  /** With several regions: whether something that was done in another may have ended it. */
+  mayHaveEndedElsewhere?(login: Pick<Login, 'subject' | 'client' | 'beganMs'> & Partial<Login>): boolean
   /** Stops every node, puts a copy in the place of the store and begins a new epoch, as restore.ts does; then starts the nodes. */
   restore(image: Uint8Array, takenMs: number): Promise<void>
   /** Puts a copy in the place of the store and begins a new epoch while the nodes run: nobody else must get at it before. */
@@ -79,15 +88,37 @@ export interface WorldParts {
   readonly present: Present
   readonly disk: SimulatedDisk
   readonly tampering: Tampering
+  readonly region?: RegionPlan
+}
+
+/** What a world that is one of several regions shares with the others, and what it has of its own. */
+export interface RegionPlan {
+  readonly name: string
+  readonly network: Network
+  readonly apps: Machine
+  readonly settings: PolicySettings
+  readonly masterKey: Uint8Array
+  /** The same for all: each has the same people and clients. */
+  readonly people: Dice
+  /** Those under which the other regions come. */
+  readonly clients: readonly (Partial<ClientRecord> & Pick<ClientRecord, 'id'>)[]
+  /** What validators say is judged by the logs of all. */
+  readonly watched: History
+  seat(machine: Machine): RegionSeat
+  pickAnywhere(dice: Dice): NodePlace
+  /** Where a validator of this region reads when its way leads elsewhere; undefined: here. */
+  pickForValidator(name: string): NodePlace | undefined
 }
 
 export async function createWorld(parts: WorldParts): Promise<World> {
   const { dice, time, history, present, disk, tampering } = parts
-  const settings = chooseSettings(dice.named('settings'))
+  const plan = parts.region
+  const settings = plan?.settings ?? chooseSettings(dice.named('settings'))
   history.mintStalenessMs = settings.mintStalenessMilliseconds
-  const network = createNetwork(time, dice.named('network'), CALM)
-  const machine = (name: string) => createMachine(name, time, dice.named(`machine ${name}`))
-  const apps = machine('apps')
+  const network = plan?.network ?? createNetwork(time, dice.named('network'), CALM)
+  const prefix = plan === undefined ? '' : `${plan.name}-`
+  const machine = (name: string) => createMachine(prefix + name, time, dice.named(`machine ${name}`))
+  const apps = plan?.apps ?? machine('apps')
   const until = async <T>(promise: Promise<T>): Promise<T> => {
     let isOver = false
     promise.then(
@@ -99,12 +130,14 @@ export async function createWorld(parts: WorldParts): Promise<World> {
     return promise
   }
   const store = await until(openStoreMachine({ machine: machine('store'), present, network, history, dice: dice.named('store') }))
-  const { subjects, clients, service } = await until(populate(store, dice.named('people')))
-  const masterKey = dice.named('master').chance.bytes(32)
+  const { subjects, clients, service } = await until(populate(store, plan?.people ?? dice.named('people'), plan?.clients))
+  const masterKey = plan?.masterKey ?? dice.named('master').chance.bytes(32)
   const shape = dice.named('shape')
   const bus = createSimulatedBus(network, dice.named('bus'), shape.happens(0.75))
 
-  const places: NodePlace[] = Array.from({ length: shape.whole(1, 3) }, (_, index) => place(machine(`node-${index + 1}`)))
+  const places: NodePlace[] = Array.from({ length: shape.whole(1, plan === undefined ? 3 : 2) }, (_, index) =>
+    place(machine(`node-${index + 1}`)),
+  )
   for (const { machine: one } of places) one.setOffset(shape.between(-0.9, 0.9) * settings.clockOffsetMilliseconds)
   const pickNode = (by: Dice): NodePlace => {
     const up = places.filter(({ node }) => node !== undefined)
@@ -137,6 +170,7 @@ export async function createWorld(parts: WorldParts): Promise<World> {
     isEnding: false,
     accessTokenSeconds: settings.accessTokenSeconds,
     pickNode,
+    pickAnywhere: plan?.pickAnywhere ?? pickNode,
     restore,
     beginAnew,
     until,
@@ -159,10 +193,10 @@ export async function createWorld(parts: WorldParts): Promise<World> {
       machine: one,
       time,
       network,
-      history,
+      history: plan?.watched ?? history,
       tampering,
       dice: dice.named(`way to ${one.name}`),
-      pick: (url) => ways.reached(url, shape),
+      pick: (url) => reachedElsewhere(one.name) ?? ways.reached(url, shape),
       skewSeconds: settings.leewaySeconds,
       tightestSeconds: shape.pick([1, 3, 6, 15]),
       hasDisk: shape.happens(0.5),
@@ -171,6 +205,11 @@ export async function createWorld(parts: WorldParts): Promise<World> {
   ;(world.watchers as Watcher[]).push(...watchers)
   void ways.watchOver().catch((cause: unknown) => history.failed(cause))
   return world
+
+  function reachedElsewhere(name: string) {
+    const other = plan?.pickForValidator(name)
+    return other && { machine: other.machine, server: other.node && serverOf(other.node) }
+  }
 
   function place(on: Machine): NodePlace {
     const self: NodePlace = {
@@ -199,6 +238,7 @@ export async function createWorld(parts: WorldParts): Promise<World> {
           bus: bus.of(on),
           masterKey,
           tampering,
+          ...(plan === undefined ? {} : { region: plan.seat(on) }),
         })
         if (on.life === life) self.node = node
       } catch (cause) {
@@ -223,9 +263,7 @@ export async function createWorld(parts: WorldParts): Promise<World> {
     const master = new MasterKey(masterKey, surroundings.chance)
     const { epoch } = await endTheGap(store.engine, { issuer: ISSUER, settings, master, surroundings }, gap)
     const { seq } = await store.engine.revocations.head()
-    history.restored(takenMs)
-    history.head(epoch, seq)
-    for (const entry of await store.engine.revocations.after(0, 1000)) history.noteEntry(entry)
+    history.begunAnew(takenMs, { epoch, seq }, await store.engine.revocations.after(0, 1000))
     world.restoredMs.push(time.nowMs)
   }
 }
@@ -233,7 +271,7 @@ export async function createWorld(parts: WorldParts): Promise<World> {
 const LONGEST_STEP_MS = 60_000
 
 /** Small numbers, so that a run of two minutes sees expiries, rotations and graces come and go. */
-function chooseSettings(dice: Dice): PolicySettings {
+export function chooseSettings(dice: Dice): PolicySettings {
   return {
     ...defaultSettings,
     signingAlgorithm: dice.pick(['EdDSA', 'EdDSA', 'ES256'] as const),
@@ -253,7 +291,7 @@ function chooseSettings(dice: Dice): PolicySettings {
   }
 }
 
-async function populate({ engine }: StoreMachine, dice: Dice) {
+async function populate({ engine }: StoreMachine, dice: Dice, others: RegionPlan['clients'] = []) {
   const standing = { status: 'active', cutoffMs: 0, revokedMs: 0 } as const
   const createdAt = EPOCH_MS / 1000 - 86_400
   const client = (id: string, over: Partial<ClientRecord>): ClientRecord => ({
@@ -291,6 +329,7 @@ async function populate({ engine }: StoreMachine, dice: Dice) {
       createdAt,
     })
     for (const one of clients) await tx.clients.create(one)
+    for (const other of others) await tx.clients.create(client(other.id, other))
     for (const id of subjects) await tx.subjects.create({ ...standing, id, username: id, claims: {}, roles: [], createdAt })
   })
   const service: Asker = { client: 'service' as ClientId, isService: true, seen: new Uint8Array(8) }
