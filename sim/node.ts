@@ -140,6 +140,7 @@ export async function startNode(parts: NodeParts) {
   const mint = noted(createMint({ keys, issuer: ISSUER, clock, chance, guardMs: guardMilliseconds(settings) }))
   const catalog = createCatalog(common)
   const clients = createKnownClients(common)
+  const identities = { clients, issuer: ISSUER, settings, clock, sha256 }
   followLog(clients, registry, ISSUER)
   const grantParts = {
     ...common,
@@ -158,8 +159,8 @@ export async function startNode(parts: NodeParts) {
   const elsewhere =
     seat && regions && createSimulatedElsewhere({ regions, here, behind: seat.behind, authenticate: (asker) => callerOf(asker) })
   const door = seat && regions && openDoor(seat, regions)
-  tick()
-  purge()
+  every(KEY_TICK_MS, () => keys.tick())
+  every(PURGE_MS, () => store.now().then((nowMs) => store.purge(nowMs, 200)))
 
   return {
     regions,
@@ -270,9 +271,8 @@ export async function startNode(parts: NodeParts) {
       here,
       behind,
       async service(client, secret) {
-        const credentials = { method: 'client_secret_basic', clientId: client, secret: new Secret(secret) } as const
         const { reachMs } = registry
-        const known = await authenticateClient(credentials, { clients, issuer: ISSUER, settings, clock, sha256 })
+        const known = await authenticateClient(bySecret(client, secret), identities)
         const caller: Caller = { client: known, reachMs, jkt: undefined, seen: new Uint8Array(8), uses: [] }
         const request = { scope: REGION_SCOPE, resources: [ISSUER] }
         return abreast(caller, (asking) => clientCredentials(request, asking, grantParts), { registry, clients })
@@ -330,16 +330,11 @@ export async function startNode(parts: NodeParts) {
   }
 
   async function callerOf({ client, isService, isVouched, jkt, seen }: Asker): Promise<Caller> {
-    if (isVouched) {
-      const { reachMs } = registry
-      const known = await vouchedClient({ client, proven: false }, { clients, issuer: ISSUER, settings, clock, sha256 })
-      return { client: known, reachMs, jkt, seen, uses: [] }
-    }
-    const credentials = isService
-      ? ({ method: 'client_secret_basic', clientId: client, secret: new Secret(SERVICE_SECRET) } as const)
-      : ({ method: 'none', clientId: client } as const)
     const { reachMs } = registry
-    const known = await authenticateClient(credentials, { clients, issuer: ISSUER, settings, clock, sha256 })
+    const credentials = isService ? bySecret(client, SERVICE_SECRET) : ({ method: 'none', clientId: client } as const)
+    const known = isVouched
+      ? await vouchedClient({ client, proven: false }, identities)
+      : await authenticateClient(credentials, identities)
     return { client: known, reachMs, jkt, seen, uses: [] }
   }
 
@@ -391,29 +386,20 @@ export async function startNode(parts: NodeParts) {
     })
   }
 
-  function tick(): void {
+  function every(milliseconds: number, task: () => Promise<unknown>): void {
+    const again = () => every(milliseconds, task)
     timers.after(
-      KEY_TICK_MS,
+      milliseconds,
       () =>
-        void keys
-          .tick()
+        void task()
           .catch(() => {})
-          .then(tick),
-    )
-  }
-
-  function purge(): void {
-    timers.after(
-      PURGE_MS,
-      () =>
-        void store
-          .now()
-          .then((nowMs) => store.purge(nowMs, 200))
-          .catch(() => {})
-          .then(purge),
+          .then(again),
     )
   }
 }
+
+const bySecret = (clientId: string, secret: string) =>
+  ({ method: 'client_secret_basic', clientId, secret: new Secret(secret) }) as const
 
 /** As in compose.ts, but more often: a run is short. */
 const KEY_TICK_MS = 5000

@@ -1,7 +1,4 @@
 /** One seed of two regions, from the beginning to the judgement at the end. Its seeds are others than those of one region. */
-import { type Present, withBuiltins } from './builtins.ts'
-import { createDice } from './dice.ts'
-import { createDisk } from './disk.ts'
 import { rage } from './faults.ts'
 import { operate } from './operator.ts'
 import { live } from './people.ts'
@@ -9,38 +6,32 @@ import { rageBetween } from './region-faults.ts'
 import { RegionsHistory } from './region-history.ts'
 import { lookAfter, makePeace, watchReturns } from './region-operator.ts'
 import { createRegions, type Regions } from './regions.ts'
-import { CALM_MS, calmDown, judgeTheEnd, lookAround, type Options, type Outcome, TROUBLE_MS } from './simulate.ts'
-import { NONE } from './tampering.ts'
-import { createVirtualTime, settled } from './time.ts'
-import type { WorldParts } from './world.ts'
+import {
+  type Begun,
+  CALM_MS,
+  calmDown,
+  judgeTheEnd,
+  lookAround,
+  type Options,
+  type Outcome,
+  observed,
+  TROUBLE_MS,
+} from './simulate.ts'
+import { settled } from './time.ts'
 
 /** What is known of another region is no older in peace. */
 const FRESH_MS = 3000
 
-export async function simulateRegions(seed: number, options: Options = {}): Promise<Outcome> {
-  const dice = createDice(`regions ${seed}`)
-  let history: RegionsHistory | undefined
-  const failed = (cause: unknown) => history?.failed(cause)
-  const time = createVirtualTime(dice.named('time'), failed)
-  history = new RegionsHistory(time)
-  const disk = createDisk()
-  const present: Present = { chance: dice.named('keys').chance, disk, image: undefined, opened: undefined }
-  const undo = options.tampering?.install?.()
-  process.on('unhandledRejection', failed)
-  try {
-    const parts = { dice, time, history, present, disk, tampering: options.tampering ?? NONE }
-    return await withBuiltins(present, () => run(seed, options, parts))
-  } finally {
-    process.off('unhandledRejection', failed)
-    undo?.()
-  }
-}
+export const simulateRegions = (seed: number, options: Options = {}): Promise<Outcome> =>
+  observed(
+    seed,
+    `regions ${seed}`,
+    options,
+    (time) => new RegionsHistory(time),
+    (parts) => runRegions(options, parts),
+  )
 
-async function run(
-  seed: number,
-  { faults, troubleMs = TROUBLE_MS, lines = 60 }: Options,
-  parts: Omit<WorldParts, 'history' | 'region'> & { readonly history: RegionsHistory },
-): Promise<Outcome> {
+async function runRegions({ faults, troubleMs = TROUBLE_MS }: Options, parts: Begun<RegionsHistory>): Promise<void> {
   const { dice, time, history } = parts
   const failed = (cause: unknown) => history.failed(cause)
   const isHopeless = () => history.violations.length > 0
@@ -76,17 +67,6 @@ async function run(
   }
   for (const { world } of regions.all) for (const { close } of world.watchers) close()
   await settled()
-  const { violations, tokens, revocations, judged } = history
-  return {
-    seed,
-    violations,
-    story: history.story(lines),
-    events: time.events,
-    tokens: tokens.length,
-    revocations: revocations.filter((fact) => fact.ackMs !== undefined).length,
-    judged,
-    digest: history.digest(),
-  }
 }
 
 /** In peace every node follows the other region. */

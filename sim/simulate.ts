@@ -8,8 +8,8 @@ import { History, type Violation } from './history.ts'
 import { operate } from './operator.ts'
 import { live } from './people.ts'
 import { NONE, type Tampering } from './tampering.ts'
-import { createVirtualTime, settled } from './time.ts'
-import { CALM, createWorld, type World } from './world.ts'
+import { createVirtualTime, settled, type VirtualTime } from './time.ts'
+import { CALM, createWorld, type World, type WorldParts } from './world.ts'
 
 export interface Outcome {
   readonly seed: number
@@ -40,37 +40,66 @@ export const CALM_MS = 30_000
 const PIN_MS = 20_000
 const LOOK_MS = 250
 
-export async function simulate(seed: number, options: Options = {}): Promise<Outcome> {
-  const dice = createDice(`seed ${seed}`)
-  let history: History | undefined
-  const failed = (cause: unknown) => history?.failed(cause)
+export const simulate = (seed: number, options: Options = {}): Promise<Outcome> =>
+  observed(
+    seed,
+    `seed ${seed}`,
+    options,
+    (time) => new History(time),
+    (parts) => runWorld(options, parts),
+  )
+
+/** What the worlds of a seed are made from, with its own kind of observer. */
+export type Begun<H extends History> = Omit<WorldParts, 'history' | 'region'> & { readonly history: H }
+
+/**
+ * Plays a seed under an observer, who also hears of whatever fails and nobody waits for, and says what he has seen. `name` decides all
+ * chance; while it is played, Node makes keys and files by it, too.
+ */
+export async function observed<H extends History>(
+  seed: number,
+  name: string,
+  { tampering = NONE, lines = 60 }: Options,
+  observe: (time: VirtualTime) => H,
+  play: (parts: Begun<H>) => Promise<void>,
+): Promise<Outcome> {
+  const dice = createDice(name)
+  let observer: H | undefined
+  const failed = (cause: unknown) => observer?.failed(cause)
   const time = createVirtualTime(dice.named('time'), failed)
-  history = new History(time)
+  const history = observe(time)
+  observer = history
   const disk = createDisk()
   const present: Present = { chance: dice.named('keys').chance, disk, image: undefined, opened: undefined }
-  const undo = options.tampering?.install?.()
+  const undo = tampering.install?.()
   process.on('unhandledRejection', failed)
   try {
-    return await withBuiltins(present, () => runWorld(seed, options, { dice, time, history: history as History, present, disk }))
+    await withBuiltins(present, () => play({ dice, time, history, present, disk, tampering }))
   } finally {
     process.off('unhandledRejection', failed)
     undo?.()
   }
+  const { violations, tokens, revocations, judged } = history
+  return {
+    seed,
+    violations,
+    story: history.story(lines),
+    events: time.events,
+    tokens: tokens.length,
+    revocations: revocations.filter((fact) => fact.ackMs !== undefined).length,
+    judged,
+    digest: history.digest(),
+  }
 }
 
-async function runWorld(
-  seed: number,
-  options: Options,
-  parts: Omit<Parameters<typeof createWorld>[0], 'tampering'>,
-): Promise<Outcome> {
+async function runWorld({ faults, troubleMs = TROUBLE_MS }: Options, parts: Begun<History>): Promise<void> {
   const { dice, time, history } = parts
-  const { tampering = NONE, troubleMs = TROUBLE_MS, lines = 60 } = options
-  const world = await createWorld({ ...parts, tampering })
+  const world = await createWorld(parts)
+  const failed = (cause: unknown) => history.failed(cause)
   const isHopeless = () => history.violations.length > 0
-  for (const [index, subject] of world.subjects.entries())
-    void live(subject, `person-${index + 1}`, world).catch((cause: unknown) => history.failed(cause))
-  void operate(world).catch((cause: unknown) => history.failed(cause))
-  void rage(world, time.nowMs + troubleMs, options.faults).catch((cause: unknown) => history.failed(cause))
+  for (const [index, subject] of world.subjects.entries()) void live(subject, `person-${index + 1}`, world).catch(failed)
+  void operate(world).catch(failed)
+  void rage(world, time.nowMs + troubleMs, faults).catch(failed)
   lookAround(world, dice.named('looks'))
   await time.run(time.nowMs + troubleMs, isHopeless)
   if (!isHopeless()) {
@@ -84,17 +113,6 @@ async function runWorld(
   }
   for (const { close } of [...world.watchers, ...world.relays]) close()
   await settled()
-  const { violations, tokens, revocations, judged } = history
-  return {
-    seed,
-    violations,
-    story: history.story(lines),
-    events: time.events,
-    tokens: tokens.length,
-    revocations: revocations.filter((fact) => fact.ackMs !== undefined).length,
-    judged,
-    digest: history.digest(),
-  }
 }
 
 /** Puts tokens before all validators, the ones that must be dead more often than others. */
