@@ -1,6 +1,6 @@
 /**
  * One authority node, composed of the real parts as compose.ts does, on a simulated machine. Its door takes values where the real one
- * takes HTTP. What it signs and acknowledges becomes a fact of the history here, before any answer can get lost.
+ * takes HTTP. What it acknowledges becomes a fact of the history here, before any answer can get lost; what it signs, in notary.ts.
  */
 
 import { makeCheckpoint } from '@signet/authority/audit/checkpoint.ts'
@@ -41,17 +41,16 @@ import type { KeyRecord } from '@signet/authority/store/ports/keys.ts'
 import type { Store } from '@signet/authority/store/store.ts'
 import { sha256 } from '@signet/authority/surroundings.ts'
 import { signJwt } from '@signet/authority/tokens/jwt.ts'
-import { createMint, type Mint } from '@signet/authority/tokens/mint.ts'
+import { createMint } from '@signet/authority/tokens/mint.ts'
 import { parseRefreshToken } from '@signet/authority/tokens/refresh-token.ts'
 import type { Bus } from '@signet/bus/bus.ts'
-import type { AccessTokenClaims } from '@signet/kernel/claims.ts'
 import { fault, Refusal } from '@signet/kernel/errors.ts'
-import type { ClientId, KeyId, SessionId, SubjectId } from '@signet/kernel/ids.ts'
-import { idTimeMs } from '@signet/kernel/ids.ts'
+import type { ClientId, SessionId, SubjectId } from '@signet/kernel/ids.ts'
 import { Secret } from '@signet/kernel/secret.ts'
 import type { History, RevocationFact } from './history.ts'
 import type { Machine } from './machine.ts'
 import { API, ISSUER, REDIRECT, SERVICE_SECRET } from './names.ts'
+import { createNotary, type Made } from './notary.ts'
 import { createRegionDoor, createSimulatedElsewhere, formOf, REGION_SECRET, type RegionSeat, regionUrl } from './region-door.ts'
 import type { Tampering } from './tampering.ts'
 import type { VirtualTime } from './time.ts'
@@ -72,12 +71,6 @@ export interface NodeParts {
 }
 
 export type SimulatedNode = Awaited<ReturnType<typeof startNode>>
-
-/** When the session behind a grant had been made, and when its client had been agreed to. */
-export interface Made {
-  readonly madeMs: number
-  readonly agreedMs: number
-}
 
 type Login = Made & { readonly jkt: string | undefined }
 
@@ -136,8 +129,9 @@ export async function startNode(parts: NodeParts) {
     clock,
   })
   const hub = tampering.hub?.(openedHub, { registry, keys }) ?? openedHub
-  const signings = new Map<string, { signedMs: number; lifted: boolean }>()
-  const mint = noted(createMint({ keys, issuer: ISSUER, clock, chance, guardMs: guardMilliseconds(settings) }))
+  const { noted, issuing } = createNotary({ time, history, clock })
+  const made = createMint({ keys, issuer: ISSUER, clock, chance, guardMs: guardMilliseconds(settings) })
+  const mint = noted(tampering.mint?.(made, parts) ?? made)
   const catalog = createCatalog(common)
   const clients = createKnownClients(common)
   const identities = { clients, issuer: ISSUER, settings, clock, sha256 }
@@ -315,20 +309,6 @@ export async function startNode(parts: NodeParts) {
     )
   }
 
-  /** Every signature and the moment it was made, for the observer. */
-  function noted(real: Mint): Mint {
-    const mint = tampering.mint?.(real, parts) ?? real
-    return {
-      ...mint,
-      accessToken(request) {
-        const minted = mint.accessToken(request)
-        signings.set(minted.id, { signedMs: time.nowMs, lifted: minted.issuedAtMs > clock.now() })
-        if (signings.size > 2000) signings.clear()
-        return minted
-      },
-    }
-  }
-
   async function callerOf({ client, isService, isVouched, jkt, seen }: Asker): Promise<Caller> {
     const { reachMs } = registry
     const credentials = isService ? bySecret(client, SERVICE_SECRET) : ({ method: 'none', clientId: client } as const)
@@ -336,54 +316,6 @@ export async function startNode(parts: NodeParts) {
       ? await vouchedClient({ client, proven: false }, identities)
       : await authenticateClient(credentials, identities)
     return { client: known, reachMs, jkt, seen, uses: [] }
-  }
-
-  async function issuing(made: Made | undefined, flow: () => Promise<TokenSet>, presented?: string): Promise<TokenSet> {
-    const beganMs = time.nowMs
-    const owner = presented === undefined ? undefined : parseRefreshToken(presented)?.family
-    try {
-      const answer = await flow()
-      note(answer, beganMs, made)
-      return answer
-    } catch (cause) {
-      // What was found to be theft is revoked before the refusal leaves.
-      if (cause instanceof Refusal && cause.reason === 'refresh_token_reuse' && owner !== undefined) {
-        history.acknowledged(history.asked('grant', owner, 'revoke', `the end of ${owner.slice(-6)} for theft`), 0)
-      }
-      throw cause
-    }
-  }
-
-  function note(answer: TokenSet, beganMs: number, made: Made | undefined): void {
-    const [header, payload] = answer.accessToken
-      .split('.')
-      .slice(0, 2)
-      .map((part) => JSON.parse(Buffer.from(part, 'base64url').toString()))
-    const claims = payload as AccessTokenClaims
-    const { jti, gid, sid, did, sub, client_id, iss } = claims
-    const signing = signings.get(jti) ?? { signedMs: beganMs, lifted: false }
-    history.signed({
-      name: `token ${jti.slice(-6)}`,
-      text: answer.accessToken,
-      ids: {
-        token: jti,
-        key: header.kid as KeyId,
-        issuer: iss,
-        client: client_id,
-        subject: sub,
-        ...(claims.scope && { scope: claims.scope }),
-        ...(gid && { grant: gid }),
-        ...(sid && { session: sid }),
-        ...(did && { device: did }),
-      },
-      issuedAtMs: idTimeMs(jti),
-      expiresAtMs: claims.exp * 1000,
-      beganMs,
-      ...signing,
-      grantMadeMs: made?.madeMs ?? signing.signedMs,
-      agreedMs: made?.agreedMs ?? signing.signedMs,
-      bound: claims.cnf !== undefined,
-    })
   }
 
   function every(milliseconds: number, task: () => Promise<unknown>): void {

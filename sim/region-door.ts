@@ -16,7 +16,8 @@ import { once, orAborted } from './feed-door.ts'
 import type { Machine } from './machine.ts'
 import { ISSUER, REDIRECT } from './names.ts'
 import type { Network } from './network.ts'
-import type { Asker, Made } from './node.ts'
+import type { Asker } from './node.ts'
+import type { Made } from './notary.ts'
 import type { NodePlace } from './world.ts'
 
 /** What one node of a region gets to reach the others, and to be found by the observer. */
